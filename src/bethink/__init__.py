@@ -1,0 +1,1 @@
+"""Bethink: lasting memory for AI assistants."""
