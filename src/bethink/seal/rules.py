@@ -71,8 +71,9 @@ def _password(value: str, match: re.Match[str]) -> bool:
 def _spoken_password(value: str, match: re.Match[str]) -> bool:
     start = match.start(match.lastindex or 0)
     quoted = match.string[start - 1 : start] in ('"', "'", "`", "“", "‘", "«", "「")
+    named = match.group().lower()
     if value.isdigit():
-        return len(value) >= 4 and not _UNIT.match(match.string, match.end())
+        return not named.startswith("pass ") and not _UNIT.match(match.string, match.end())
     if quoted and " " in value:
         return len(value) >= 12 and not judge.is_stand_in(value)
     return judge.is_password(value, quoted=quoted, assigned=False)
@@ -87,7 +88,7 @@ def _strong(value: str, _: re.Match[str]) -> bool:
 
 
 _UNIT = re.compile(
-    r"[\"'`]?\s*(?:characters?|chars?|digits?|bytes?|bits?|letters?|days?|hours?|minutes?|seconds?|weeks?|months?|times|attempts?|%)\b"
+    r"[\"'`]?\s*(?:characters?|chars?|digits?|bytes?|bits?|letters?|days?|hours?|minutes?|seconds?|weeks?|months?|times|attempts?|ms|s|mb|kb|gb|px|tests?|%)\b"
 )
 _PUBLIC = re.compile(
     r"(?:public|publishable|primary|foreign|cache|sort|partition|idempotency|composite|row|dedup\w*|lookup|object|s3|redis|hash|index|map|dict|json|yaml|translation|"
@@ -115,7 +116,7 @@ _SET = r"[\"'`\]]{0,2}[ \t]{0,3}(?:=>|:=|==?|:|：|＝)[ \t]{0,3}"
 _SPOKEN = r"(?:\"([^\"\n]{4,120})\"|'([^'\n]{4,120})'|`([^`\n]{4,120})`|“([^”\n]{4,120})”|«\s?([^»\n]{4,120}?)\s?»|「([^」\n]{4,120})」|([^\s\"'`“”«»「」,;，。；<>]{4,256}))"
 _IS = (
     r"(?:\s{1,3}(?:for|of|on|to|in|at|zu|für|de|du|pour|para|do|da|для|от)\s[^\n:;=]{1,60}?)?"
-    r"(?:\s{0,3}[:=：＝]\s{0,3}(?:is\s)?|\s{1,3}(?:is|was|equals|set\s+to|(?:was\s|is\s)?changed\s+to|is\s+now|is\s+still|(?:is|was)\s+(?:re)?set\s+to|will\s+be|should\s+be|became|ist|lautet|est|es|é|to|—|–|-)"
+    r"(?:\s{0,3}[:=：＝]\s{0,3}(?:is\s)?|\s{1,3}(?:(?:is\s|was\s|got\s|has\sbeen\s)?(?:now\s)?(?:changed|updated|(?:re)?set|rotated|switched)\s+(?:back\s)?to|is\s+(?:now|still|currently|just|actually|simply)|is|was|equals|will\s+be|should\s+be|became|ist(?:\sjetzt)?|lautet|est|es|é|to|—|–|-)"
     r"[:\s]{1,3}|\s?(?:是|为|為|は|：)\s?)"
 )
 _END = r"(?![A-Za-z0-9])"
@@ -136,7 +137,7 @@ RULES: tuple[Rule, ...] = (
         "aws-secret-access-key",
         0.9,
         ("secret", "aws", "akia", "asia"),
-        r"(?i:secret[_ -]?(?:access[_ -]?)?key|aws[\w ]{0,20}secret|aws[_-]?secret[\w-]{0,20}|(?:AKIA|ASIA)[A-Z0-9]{16})[^A-Za-z0-9/+\n]{1,12}(?:(?:and|is|secret|key|with|the|access|:|=)[^A-Za-z0-9/+\n]{1,4}){0,6}"
+        r"(?i:secret[_ -]?(?:access[_ -]?)?key|aws[\w ]{0,20}secret|aws[_-]?secret[\w-]{0,20}|(?:AKIA|ASIA)[A-Z0-9]{16})[^A-Za-z0-9+]{1,12}(?:(?:and|is|secret|key|with|the|access)[^A-Za-z0-9+]{1,4}){0,6}"
         r"([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
         lambda value, _: not judge.is_stand_in(value) and judge.classes(value) >= 3 and judge.entropy(value) >= 3.5,
     ),
@@ -341,6 +342,17 @@ RULES: tuple[Rule, ...] = (
         r"(?i:\b(?:use|used|using|with|type|enter|put|has|have|gave|chose|set))\s+[\"'`“]?([^\s\"'`“”,;]{4,128})[\"'`”]?\s+(?i:(?:as|is|for)\s+(?:the|a|its|their|our|my|his|her|root|admin)?\s?(?:[a-z]+\s)?(?:password|passphrase|passcode|pin))\b",
         lambda value, match: (
             value.isdigit() or judge.is_password(value, quoted=match.string[match.start(1) - 1] in "\"'`“", assigned=False)
+        ),
+    ),
+    Rule(
+        "password-with",
+        "password",
+        0.7,
+        ("pass", "pwd", "pin"),
+        r"(?i:\b(?:with|using|and|has|have|its|via)\s+(?:the\s)?(?:[a-z]+\s)?(?:password|passphrase|passwd|passcode|pwd|pin))\s+[\"'`“(]?([^\s\"'`“”,;()<>]{4,128})",
+        lambda value, match: (
+            not _UNIT.match(match.string, match.end())
+            and (value.isdigit() or judge.is_password(value, quoted=match.string[match.start(1) - 1] in "\"'`“", assigned=False))
         ),
     ),
     Rule(
