@@ -1,13 +1,30 @@
-"""From candidates to an ordered answer: fuse, rerank, weigh, collapse, cut. Pure; standard library only."""
+"""From candidates to an ordered answer: fuse, weigh, collapse, cut. Pure; standard library only.
+
+How recall uses it::
+
+    found = store.search(access, plan)                # candidates and what the store knows of the question's words
+    late = maxsim.late_scores(question, found)        # id → late interaction; {} without token vectors
+    hits = rank.order(found, query, now, late)        # list[Hit], best first, cut to limit, floor and budget
+
+Every signal is put on an absolute scale of 0..1 before they are added, so that a score means the same for every question and
+a floor can tell "relevant" from "nothing here":
+
+- keyword: BM25 over the sum of the inverse document frequencies of the question's words: about the share of the
+  question's information that the memory holds, word for word;
+- semantic: cosine of the best window;
+- late: weighted MaxSim (`bethink.maxsim`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bethink.model import Memory
+from bethink import text
+from bethink.model import TRUSTS, Hit, Memory, Query
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,3 +54,267 @@ class Found:
     #: Word of the question (lower case) → how many memories of the store hold it (its stem).
     document_frequency: Mapping[str, int] = field(default_factory=dict)
     documents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The share of each signal in a score; they are divided by the sum of those that are there."""
+
+    keyword: float
+    semantic: float
+    late: float
+
+
+#: With late interaction, and when there are no token vectors. Chosen leaving one conversation out, see the benchmarks.
+CALIBRATED = Weights(0.15, 0.2, 0.65)
+WITHOUT_LATE = Weights(0.6, 0.4, 0.0)
+#: The part of a semantic signal that is late interaction, where both are there.
+_LATE_SHARE = 0.75
+#: Hits below this are not returned, whatever was asked: they have nothing to do with the question.
+LEAST = 0.12
+#: The floor for what is put before a model unasked.
+INJECT_FLOOR = 0.40
+#: The most that all priors together may change a score, as a share of it: they settle near-ties and nothing else.
+MOST_PRIOR = 0.06
+#: Days after which a memory's recency counts half; None never fades.
+HALF_LIFE_DAYS: Mapping[str, float | None] = {
+    "preferences": None,
+    "decisions": None,
+    "people": None,
+    "entities": None,
+    "relations": None,
+    "facts": 365,
+    "projects": 90,
+    "observations": 60,
+    "patterns": 180,
+    "behaviors": 180,
+    "summaries": 60,
+    "notes": 90,
+}
+#: Rank constant of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009).
+_RRF_K = 60
+_ARCHIVE_FACTOR = 0.94
+_NEGATIONS = frozenset(("no", "not", "nor", "never", "cannot", "without"))
+#: Characters of a content that are compared with others.
+_COMPARED = 4000
+
+
+def order(found: Found, query: Query, now: datetime, late: Mapping[str, float] | None = None) -> list[Hit]:
+    """The hits for a question, best first: relevant ones, each once, within the query's floor, limit and token budget.
+
+    `late` maps ids to late-interaction scores; candidates it does not name are ranked by the other signals.
+    """
+    scored = _scored(found, query, late or {})
+    least = max(query.floor, LEAST if query.mode != "rrf" else 0.0)
+    hits = []
+    for candidate, relevance, why in scored:
+        factor, priors = _prior(candidate, query, now)
+        score = min(1.0, relevance * factor)
+        if score >= least and relevance > 0:
+            hits.append(Hit(candidate.memory, round(score, 4), {**why, "priors": priors} if priors else why))
+    hits.sort(key=lambda hit: (-hit.score, -hit.why.get("keyword", 0.0), -hit.memory.created_at.timestamp(), hit.memory.id))
+    return within(_sorted_by(hits, query), query)
+
+
+def within(hits: Sequence[Hit], query: Query) -> list[Hit]:
+    """The first hits that fit the query's limit and token budget, whole, near-duplicates collapsed into the best of them."""
+    kept: list[Hit] = []
+    seen: list[_Gist] = []
+    collapsed: dict[int, list[str]] = {}
+    left = query.budget_tokens
+    for hit in hits:
+        gist = _Gist.of(hit.memory.content)
+        twin = next((place for place, other in enumerate(seen) if gist.repeats(other)), None)
+        if twin is not None:
+            collapsed.setdefault(twin, []).append(hit.memory.id)
+            continue
+        if len(kept) >= query.limit:
+            break
+        if left is not None:
+            size = text.tokens(hit.memory.content)
+            if size > left:
+                continue
+            left -= size
+        kept.append(hit)
+        seen.append(gist)
+    return [
+        Hit(hit.memory, hit.score, {**hit.why, "collapsed": collapsed[place]}) if place in collapsed else hit
+        for place, hit in enumerate(kept)
+    ]
+
+
+def word_weight(word: str, found: Found) -> float:
+    """How much a word of a question says: its inverse document frequency, the highest when the store does not know it, 0 for stop words."""
+    if not word or word in text.STOP_WORDS:
+        return 0.0
+    holding = min(found.document_frequency.get(word, 0), found.documents)
+    return math.log(1 + (found.documents - holding + 0.5) / (holding + 0.5))
+
+
+def keyword_shares(found: Found, question: str) -> list[float]:
+    """Each candidate's keyword score on the absolute scale: about the share of the question's information it holds."""
+    words = text.informative(question)
+    mass = sum(word_weight(word, found) for word in words)
+    best = max((candidate.keyword for candidate in found.candidates), default=0.0)
+    if not found.documents or mass <= 0:
+        return [math.tanh(candidate.keyword / best) if best > 0 else 0.0 for candidate in found.candidates]
+    if _bm25_mass(words, found) < 0.5 * mass:
+        # FTS5 gives words of more than half of the memories no weight at all: small stores need their own count.
+        return [_held(candidate.memory, words, found, mass) if candidate.keyword > 0 else 0.0 for candidate in found.candidates]
+    return [math.tanh(candidate.keyword / mass) for candidate in found.candidates]
+
+
+def _bm25_mass(words: Sequence[str], found: Found) -> float:
+    """The sum of the inverse document frequencies as SQLite's bm25() reckons them."""
+    total = 0.0
+    for word in words:
+        holding = min(found.document_frequency.get(word, 0), found.documents)
+        total += max(math.log((found.documents - holding + 0.5) / (holding + 0.5)), 0.0)
+    return total
+
+
+def _held(memory: Memory, words: Sequence[str], found: Found, mass: float) -> float:
+    """The share of the question's information whose words the memory holds, by their beginnings."""
+    there = {
+        _stem(word) for word in text.words(" ".join((memory.content[:_COMPARED], memory.expanded_keywords, *memory.tags, memory.category)))
+    }
+    held = sum(word_weight(word, found) for word in words if _stem(word) in there)
+    # A match that only the store's stemmer sees still counts as one.
+    return math.tanh(max(held, 0.25 * mass) / mass)
+
+
+def _stem(word: str) -> str:
+    """Good enough to compare two words by: without the commonest English endings."""
+    for ending in ("ing", "ed", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            return word[: -len(ending)]
+    return word
+
+
+def _scored(found: Found, query: Query, late: Mapping[str, float]) -> list[tuple[Candidate, float, dict[str, Any]]]:
+    """Each candidate with its relevance, 0..1, and the part each signal gave."""
+    shares = keyword_shares(found, query.text or query.expanded)
+    if query.mode == "rrf" and query.keyword_weight is None and query.semantic_weight is None:
+        return _by_rank(found, shares, late)
+    have_vectors = any(candidate.cosine is not None for candidate in found.candidates)
+    weights = _weights(query, have_vectors, bool(late))
+    answer = []
+    for candidate, share in zip(found.candidates, shares, strict=True):
+        why: dict[str, Any] = {"keyword": round(share, 4)} if share > 0 and weights.keyword else {}
+        relevance = weights.keyword * share
+        if have_vectors and weights.semantic + weights.late > 0:
+            cosine = max(candidate.cosine, 0.0) if candidate.cosine is not None else _guess(share)
+            best = max(late.get(candidate.memory.id, cosine), 0.0)
+            if candidate.cosine is not None:
+                why["semantic"] = round(cosine, 4)
+            if candidate.memory.id in late:
+                why["late"] = round(best, 4)
+            relevance += weights.semantic * cosine + weights.late * best
+        answer.append((candidate, relevance, why))
+    return answer
+
+
+def _weights(query: Query, have_vectors: bool, have_late: bool) -> Weights:
+    """Weights that sum to 1, of the signals that are there."""
+    share = _LATE_SHARE if have_late else 0.0
+    if query.mode == "keyword" or not have_vectors:
+        return Weights(1.0, 0.0, 0.0)
+    if query.keyword_weight is not None or query.semantic_weight is not None:
+        keyword = max(query.keyword_weight if query.keyword_weight is not None else 1 - (query.semantic_weight or 0), 0.0)
+        semantic = max(query.semantic_weight if query.semantic_weight is not None else 1 - keyword, 0.0)
+        total = keyword + semantic or 1.0
+        return Weights(keyword / total, semantic / total * (1 - share), semantic / total * share)
+    if query.mode == "semantic":
+        return Weights(0.0, 1 - share, share)
+    return CALIBRATED if have_late else WITHOUT_LATE
+
+
+def _guess(share: float) -> float:
+    """The cosine that a memory with this keyword share usually has, for memories that wait for their vector."""
+    return 0.15 + 0.45 * share
+
+
+def _by_rank(found: Found, shares: Sequence[float], late: Mapping[str, float]) -> list[tuple[Candidate, float, dict[str, Any]]]:
+    """Reciprocal rank fusion of keywords and meaning with equal weights, 1 for the first in both."""
+    places = range(len(found.candidates))
+    meaning = [max(late.get(c.memory.id, c.cosine if c.cosine is not None else 0.0), 0.0) for c in found.candidates]
+    parts: list[dict[str, Any]] = [{} for _ in places]
+    relevance = [0.0 for _ in places]
+    signals = [(name, values) for name, values in (("keyword", shares), ("semantic", meaning)) if any(values)]
+    for name, values in signals:
+        for rank, place in enumerate(sorted((p for p in places if values[p] > 0), key=lambda p: -values[p])):
+            parts[place][name] = round(values[place], 4)
+            parts[place][f"{name}_rank"] = rank + 1
+            relevance[place] += (_RRF_K + 1) / (_RRF_K + 1 + rank) / len(signals)
+    return [(candidate, relevance[place], parts[place]) for place, candidate in enumerate(found.candidates)]
+
+
+def _prior(candidate: Candidate, query: Query, now: datetime) -> tuple[float, dict[str, float]]:
+    """The factor that what is known of a memory, apart from the question, puts on its score, and its parts."""
+    memory = candidate.memory
+    parts = {
+        "importance": 0.02 * (2 * memory.importance - 1),
+        "recency": 0.015 * recency(memory, now),
+        "uses": 0.005 * min(math.log2(1 + max(candidate.uses, 0)) / 5, 1.0),
+        "scope": 0.015 * _nearness(memory, query),
+        "trust": -0.01 * (TRUSTS.index(memory.trust) if memory.trust in TRUSTS else len(TRUSTS)) / 2,
+    }
+    factor = 1 + max(-MOST_PRIOR, min(MOST_PRIOR, sum(parts.values())))
+    if memory.source == "transcript":
+        parts["archive"] = _ARCHIVE_FACTOR - 1
+        factor *= _ARCHIVE_FACTOR
+    return factor, {name: round(value, 4) for name, value in parts.items() if abs(value) >= 0.0005}
+
+
+def recency(memory: Memory, now: datetime) -> float:
+    """1 for a memory of now, halved with each half-life of its category; 1 always where nothing fades."""
+    half_life = HALF_LIFE_DAYS.get(memory.category, 90)
+    if half_life is None:
+        return 1.0
+    days = max((now - memory.updated_at).total_seconds(), 0.0) / 86400
+    return float(2.0 ** (-days / half_life))
+
+
+def _nearness(memory: Memory, query: Query) -> float:
+    """1 in the asker's task, 0.6 in the asker's project, 0 everywhere else."""
+    here = query.here
+    if here is None or memory.scope.kind == "global":
+        return 0.0
+    same_project = memory.scope.project == here.project
+    if memory.scope.kind == "task":
+        return 1.0 if same_project and here.task is not None and memory.scope.task == here.task else 0.0
+    return 0.6 if same_project else 0.0
+
+
+def _sorted_by(hits: list[Hit], query: Query) -> list[Hit]:
+    """The hits in the order asked for; orders other than relevance take only those at least half as relevant as the best."""
+    if query.sort_by == "relevance" or not hits:
+        return hits
+    good = [hit for hit in hits if hit.score >= hits[0].score / 2]
+    if query.sort_by == "importance":
+        return sorted(good, key=lambda hit: (-hit.memory.importance, -hit.score))
+    return sorted(good, key=lambda hit: hit.memory.created_at, reverse=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gist:
+    """What a content says, for telling whether two say the same."""
+
+    words: frozenset[str]
+    #: Words that change the meaning on their own: numbers, identifiers with digits, negations.
+    exact: frozenset[str]
+
+    @classmethod
+    def of(cls, content: str) -> _Gist:
+        every = text.words(content[:_COMPARED])
+        exact = {word for word in every if word in _NEGATIONS or any(character.isdigit() for character in word)}
+        return cls(frozenset(word for word in every if word not in text.STOP_WORDS), frozenset(exact))
+
+    def repeats(self, other: _Gist) -> bool:
+        """Whether nine tenths of the informative words are shared, and every number and negation; short texts must agree wholly."""
+        if self.exact != other.exact:
+            return False
+        if not self.words or not other.words:
+            return False
+        shared, every = len(self.words & other.words), len(self.words | other.words)
+        return shared == every or (every > 10 and shared >= 0.9 * every)
