@@ -52,4 +52,5 @@ def best_matches(question: npt.NDArray[np.float32], texts: Sequence[npt.NDArray[
         tokens = np.concatenate(group).astype(np.float32)
         answer[:, first:last] = np.maximum.reduceat(question @ tokens.T, starts, axis=1)
         first = last
-    return answer / 127
+    answer /= 127
+    return answer

@@ -112,7 +112,9 @@ def order(found: Found, query: Query, now: datetime, late: Mapping[str, float] |
         score = min(1.0, relevance * factor)
         if score >= least and relevance > 0:
             hits.append(Hit(candidate.memory, round(score, 4), {**why, "priors": priors} if priors else why))
-    hits.sort(key=lambda hit: (-hit.score, -hit.why.get("keyword", 0.0), -hit.memory.created_at.timestamp(), hit.memory.id))
+    # Ids grow with time: of equals the newer comes first.
+    hits.sort(key=lambda hit: hit.memory.id, reverse=True)
+    hits.sort(key=lambda hit: (-hit.score, -hit.why.get("keyword", 0.0)))
     return within(_sorted_by(hits, query), query)
 
 
@@ -137,10 +139,10 @@ def within(hits: Sequence[Hit], query: Query) -> list[Hit]:
             left -= size
         kept.append(hit)
         seen.append(gist)
-    return [
-        Hit(hit.memory, hit.score, {**hit.why, "collapsed": collapsed[place]}) if place in collapsed else hit
-        for place, hit in enumerate(kept)
-    ]
+    for place, ids in collapsed.items():
+        hit = kept[place]
+        kept[place] = Hit(hit.memory, hit.score, {**hit.why, "collapsed": ids})
+    return kept
 
 
 def word_weight(word: str, found: Found) -> float:
@@ -175,9 +177,8 @@ def _bm25_mass(words: Sequence[str], found: Found) -> float:
 
 def _held(memory: Memory, words: Sequence[str], found: Found, mass: float) -> float:
     """The share of the question's information whose words the memory holds, by their beginnings."""
-    there = {
-        _stem(word) for word in text.words(" ".join((memory.content[:_COMPARED], memory.expanded_keywords, *memory.tags, memory.category)))
-    }
+    everything = " ".join((memory.content[:_COMPARED], memory.expanded_keywords, *memory.tags, memory.category))
+    there = {_stem(word) for word in text.words(everything)}
     held = sum(word_weight(word, found) for word in words if _stem(word) in there)
     # A match that only the store's stemmer sees still counts as one.
     return math.tanh(max(held, 0.25 * mass) / mass)
@@ -300,7 +301,7 @@ def _sorted_by(hits: list[Hit], query: Query) -> list[Hit]:
 class _Gist:
     """What a content says, for telling whether two say the same."""
 
-    words: frozenset[str]
+    words: tuple[str, ...]
     #: Words that change the meaning on their own: numbers, identifiers with digits, negations.
     exact: frozenset[str]
 
@@ -308,13 +309,14 @@ class _Gist:
     def of(cls, content: str) -> _Gist:
         every = text.words(content[:_COMPARED])
         exact = {word for word in every if word in _NEGATIONS or any(character.isdigit() for character in word)}
-        return cls(frozenset(word for word in every if word not in text.STOP_WORDS), frozenset(exact))
+        return cls(tuple(word for word in every if word not in text.STOP_WORDS), frozenset(exact))
 
     def repeats(self, other: _Gist) -> bool:
-        """Whether nine tenths of the informative words are shared, and every number and negation; short texts must agree wholly."""
-        if self.exact != other.exact:
+        """Whether the informative words are the same in the same order; of longer texts nine tenths of them are enough."""
+        if not self.words or self.exact != other.exact:
             return False
-        if not self.words or not other.words:
-            return False
-        shared, every = len(self.words & other.words), len(self.words | other.words)
-        return shared == every or (every > 10 and shared >= 0.9 * every)
+        if self.words == other.words:
+            return True
+        mine, theirs = set(self.words), set(other.words)
+        every = len(mine | theirs)
+        return every > 10 and len(mine & theirs) >= 0.9 * every
