@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from bethink.errors import InvalidInput, UnknownCategory
@@ -71,6 +71,8 @@ LINK_TYPES = (
 ScopeKind = Literal["global", "project", "task"]
 SortBy = Literal["relevance", "importance", "recency"]
 Mode = Literal["hybrid", "keyword", "semantic", "rrf"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _id_lock = threading.Lock()
 _id_last = 0
@@ -147,8 +149,8 @@ class Memory:
     source: str = "user"
     trust: str = "user_stated"
     status: str = "active"
-    created_at: datetime = datetime.min
-    updated_at: datetime = datetime.min
+    created_at: datetime = EPOCH
+    updated_at: datetime = EPOCH
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     expires_at: datetime | None = None

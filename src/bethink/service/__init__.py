@@ -1,0 +1,1 @@
+"""The business rules, and nothing else."""

@@ -149,7 +149,9 @@ class Store(Protocol):
         """Candidates for a question. No text may raise."""
         ...
 
-    def similar(self, access: Access, vector: npt.NDArray[np.float32], where: Filter, now: datetime, *, k: int) -> list[tuple[Memory, float]]:
+    def similar(
+        self, access: Access, vector: npt.NDArray[np.float32], where: Filter, now: datetime, *, k: int
+    ) -> list[tuple[Memory, float]]:
         """The nearest memories by cosine, best first."""
         ...
 

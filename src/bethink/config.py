@@ -1,0 +1,178 @@
+"""Every setting, and where its value came from: flag > environment > project file > user file > default."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from bethink.errors import ConfigError
+
+Kind = Literal["text", "secret", "path", "int", "float", "flag"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table."""
+
+    name: str
+    default: Any
+    help: str
+    kind: Kind = "text"
+    aliases: tuple[str, ...] = ()
+    #: A file in a project may set it: only what cannot send memories elsewhere or open them to others.
+    project_may_set: bool = False
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("MEMORY_HOME", "~/.bethink", "Folder of the store, the keys, the spool and the logs.", "path"),
+    Setting("MEMORY_DB", None, "The SQLite file; `memory.db` in MEMORY_HOME unless set.", "path"),
+    Setting("MEMORY_PROJECT", None, "Project to use instead of the one found from git.", project_may_set=True),
+    Setting("MEMORY_CLIENT_ID", None, "Name of this machine in what it stores; the host name unless set."),
+    Setting("MEMORY_USER", "local", "Owner of what is stored locally."),
+    Setting("MEMORY_EMBEDDER", "onnx", "onnx (built in), openai, ollama, tei, or none for keywords only."),
+    Setting("MEMORY_EMBEDDER_URL", None, "Address of a remote embedder."),
+    Setting("MEMORY_EMBEDDER_MODEL", None, "Model of a remote embedder."),
+    Setting("MEMORY_EMBEDDER_KEY", None, "Key for a remote embedder.", "secret"),
+    Setting("MEMORY_TOKEN_VECTORS", True, "Keep token vectors for reranking (0 saves about half of the disk space).", "flag"),
+    Setting("MEMORY_CONTEXT_TOKENS", 800, "Budget of a brief, in tokens.", "int", project_may_set=True),
+    Setting("MEMORY_OFF", False, "Neither read nor write anything in this session.", "flag", project_may_set=True),
+    Setting("GUARD_NOOP_THRESHOLD", 0.92, "Similarity from which a new content is a restatement, unless it differs in a value.", "float"),
+    Setting("GUARD_UPDATE_THRESHOLD", 0.75, "Similarity from which a new content may correct an old one.", "float"),
+    Setting("MEMORY_SECRET_THRESHOLD", 0.6, "Least confidence from which a finding is sealed as a secret.", "float"),
+    Setting("MEMORY_SECRET_ALLOW", None, "Comma-separated regular expressions that are never secrets.", project_may_set=False),
+    Setting("MEMORY_ENCRYPTION_KEY", None, "Key for sealing: 64 hex digits or a passphrase.", "secret"),
+    Setting("VAULT_ADDR", None, "Address of a Vault or OpenBao server for sealing."),
+    Setting("VAULT_TOKEN", None, "Token for it.", "secret"),
+    Setting("VAULT_ROLE", None, "Role for logging in with a Kubernetes service account."),
+    Setting("VAULT_MOUNT", "secret", "Mount of the KV v2 engine."),
+    Setting("VAULT_PREFIX", "bethink", "First part of the paths in it."),
+    Setting("DEBUG_CLAUDE_MEMORY_HOOKS", False, "Log what hooks do to a file in MEMORY_HOME/logs.", "flag", project_may_set=True),
+    Setting("DISABLE_CLAUDE_MEMORY_AUTO_APPROVE", False, "Ask before each memory tool call.", "flag", project_may_set=True),
+    Setting("MEMORY_HOOK_TOKENS", 600, "Most tokens that a prompt hook injects.", "int", project_may_set=True),
+    Setting("MEMORY_HOOK_ON_FAILURE", False, "Recall on the error text when a tool fails.", "flag", project_may_set=True),
+)
+_BY_NAME = {name: setting for setting in SETTINGS for name in (setting.name, *setting.aliases)}
+#: Variables of other programs that begin alike are none of our business.
+_PREFIXES = ("MEMORY_", "GUARD_", "CLAUDE_MEMORY_", "BETHINK_")
+_NOT_SETTINGS = frozenset({"BETHINK_EVAL", "BETHINK_CHILD", "MEMORY_HOOK_CHILD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values in force. `origins` says for each name where its value came from."""
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    @property
+    def home(self) -> Path:
+        return Path(self.values["MEMORY_HOME"])
+
+    @property
+    def database(self) -> Path:
+        return Path(self.values["MEMORY_DB"] or self.home / "memory.db")
+
+    @property
+    def client(self) -> str:
+        import platform
+
+        return self.values["MEMORY_CLIENT_ID"] or platform.node() or "unknown"
+
+    def shown(self, name: str) -> str:
+        """A value for people; secrets are hidden."""
+        value = self.values[name]
+        if value is None:
+            return ""
+        return "********" if _BY_NAME[name].kind == "secret" else str(value)
+
+
+def load(
+    flags: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None, project_root: Path | None = None
+) -> Settings:
+    """Reads every setting.
+
+    Args:
+        flags: values given on the command line, by setting name; None values are not given.
+        environment: instead of the process's.
+        project_root: folder that may hold a `.bethink.toml`.
+
+    Raises:
+        ConfigError: a value cannot be understood.
+    """
+    env = os.environ if environment is None else environment
+    values: dict[str, Any] = {setting.name: setting.default for setting in SETTINGS}
+    origins = {setting.name: "default" for setting in SETTINGS}
+
+    def take(found: Mapping[str, Any], origin: str, only_harmless: bool = False) -> None:
+        for setting in SETTINGS:
+            for name in (setting.name, *setting.aliases):
+                value = found.get(name)
+                if value is not None and value != "":
+                    if only_harmless and not setting.project_may_set:
+                        raise ConfigError(f"{origin} may not set {name}.", hint="Set it in the environment or in your own config.toml.")
+                    values[setting.name] = _parsed(setting, value, origin)
+                    origins[setting.name] = origin if name == setting.name else f"{origin} ({name})"
+                    break
+
+    home = Path(str((flags or {}).get("MEMORY_HOME") or env.get("MEMORY_HOME") or values["MEMORY_HOME"])).expanduser()
+    take(_file(home / "config.toml"), str(home / "config.toml"))
+    if project_root is not None:
+        take(_file(project_root / ".bethink.toml"), str(project_root / ".bethink.toml"), only_harmless=True)
+    take(env, "environment")
+    take(flags or {}, "flag")
+    for setting in SETTINGS:
+        if setting.kind == "path" and values[setting.name] is not None:
+            values[setting.name] = Path(str(values[setting.name])).expanduser().absolute()
+    return Settings(MappingProxyType(values), MappingProxyType(origins), unknown_variables(env))
+
+
+def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables that look like ours and are not: most often a slip of the pen."""
+    return tuple(sorted(name for name in environment if name.startswith(_PREFIXES) and name not in _BY_NAME and name not in _NOT_SETTINGS))
+
+
+def _file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"Cannot read {path}: {error}.") from error
+
+
+def _parsed(setting: Setting, value: Any, origin: str) -> Any:
+    try:
+        match setting.kind:
+            case "flag":
+                return _flag(value)
+            case "int":
+                return int(value)
+            case "float":
+                return float(value)
+            case _:
+                return str(value)
+    except ValueError:
+        raise ConfigError(f"{setting.name} is {value!r} ({origin}), which is not {_expected(setting.kind)}.") from None
+
+
+def _flag(value: Any) -> bool:
+    plain = str(value).strip().lower()
+    if plain in ("1", "true", "yes", "on"):
+        return True
+    if plain in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError(value)
+
+
+def _expected(kind: Kind) -> str:
+    return {"flag": "1 or 0", "int": "a whole number", "float": "a number"}.get(kind, "a text")

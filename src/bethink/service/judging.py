@@ -1,0 +1,82 @@
+"""Before a write: is it new, does it correct something, does it say what is known, is it poison?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bethink import text
+from bethink.errors import EmbedderError
+from bethink.model import Draft, Filter, Memory, Reach, Scope, Verdict
+from bethink.service.core import Core
+from bethink.stores.base import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+#: Old memories that a new one is compared with.
+NEIGHBOURS = 12
+#: A question for neighbours is asked with the beginning of a long content.
+_ASKED = 1500
+ADD = Verdict("ADD")
+
+
+class Judging(Core):
+    """The part of `Memories` that compares a new content with what is known."""
+
+    def check(self, content: str, *, category: str = "facts", scope: Scope | None = None) -> Verdict:
+        """What storing this would do: ADD it, UPDATE (correct) a memory, or NOOP (say again what one says)."""
+        clean = text.checked_content(content)
+        draft = Draft(clean, category=category, scope=scope or self.here)
+        memory = Memory("", self.access.principal, clean, category, scope=draft.scope, created_at=self.now(), updated_at=self.now())
+        return self._verdict(memory, draft)
+
+    def _verdict(self, memory: Memory, draft: Draft) -> Verdict:
+        from bethink import guard
+
+        # An archive keeps what was said as it was said.
+        if memory.source == "transcript" or memory.status == "quarantined" or len(memory.content) > 4000:
+            return ADD
+        if memory.sensitive:
+            return ADD
+        neighbours = self._neighbours(memory)
+        if not neighbours:
+            return Verdict("ADD", reason="Nothing similar is known.")
+        return guard.judge(memory.content, neighbours, noop=self.limits.noop, update=self.limits.update)
+
+    def _neighbours(self, memory: Memory) -> list[object]:
+        from bethink import guard
+
+        scope = memory.scope
+        reach = Reach((scope.project,) if scope.project else (), scope.task, include_global=scope.kind == "global")
+        where = Filter(reach=reach, statuses=("active", "candidate"), owner=memory.owner, archive=False)
+        vector = self._vector(memory.content)
+        plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS, vector=vector)
+        found = self.store.search(self.access, plan).candidates
+        same_scope = [one for one in found if one.memory.scope == scope and not one.memory.sealed]
+        return [guard.Neighbour(one.memory, one.cosine, one.keyword) for one in same_scope]
+
+    def _vector(self, content: str) -> npt.NDArray[np.float32] | None:
+        """The content's vector if a loaded model can make it now; a write never waits for a model to load."""
+        if self.embedder is None or not self.embedder.ready or self.store.embedder() != self.embedder.identity:
+            return None
+        try:
+            return self.embedder.query(content[:_ASKED]).vector
+        except EmbedderError:
+            return None
+
+    def _screened(self, memory: Memory, by_hand: bool) -> tuple[Memory, tuple[str, ...]]:
+        """Puts what looks like an attack on the assistant into quarantine; what a person types is only remarked on."""
+        from bethink import scan
+
+        found = [*scan.inspect(memory.content), *scan.inspect(f"{memory.expanded_keywords}\n{' '.join(memory.tags)}")]
+        if not found:
+            return memory, ()
+        kinds = ", ".join(dict.fromkeys(each.kind for each in found))
+        if by_hand:
+            return memory, (f"This reads like an instruction to an assistant ({kinds}); it was stored because you typed it.",)
+        if memory.status == "superseded":
+            return memory, ()
+        return memory.with_(status="quarantined"), (
+            f"Quarantined ({kinds}): it is kept, and not recalled until `bethink review` accepts it.",
+        )

@@ -1,0 +1,110 @@
+"""Secrets on the write path: found, sealed, replaced by placeholders; and had back one at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bethink.errors import BethinkError, NotFound, SealUnavailable
+from bethink.model import Memory
+from bethink.service.core import Core
+
+if TYPE_CHECKING:
+    from bethink.seal.base import Sealed
+
+#: What stands for a content that is sealed as a whole.
+WHOLE = "[REDACTED:sensitive]"
+Secrets = Sequence[tuple[str, "Sealed"]]
+
+
+class Sealing(Core):
+    """The part of `Memories` that keeps secrets out of everything else."""
+
+    def _sealed(self, memory: Memory, before: Memory | None = None) -> tuple[Memory, Secrets]:
+        """The memory with placeholders for its secrets, and these, sealed."""
+        from bethink.seal import detect
+
+        policy = detect.Policy(self.limits.secret_threshold, self.limits.secret_allow)
+        secrets: list[tuple[str, str]] = []
+        kinds: list[str] = []
+
+        def redacted(value: str, field: str) -> str:
+            findings = detect.scan(value, policy)
+            if not findings:
+                return value
+            clean, found = detect.redact(value, findings)
+            kinds.extend(finding.kind for finding in findings)
+            secrets.extend((f"{field}.{len(secrets)}.{name}", secret) for name, secret in found)
+            return clean
+
+        content = memory.content
+        if memory.sensitive and content != WHOLE and (before is None or content != before.content):
+            kinds.extend(finding.kind for finding in detect.scan(content, policy))
+            kinds.append("sensitive")
+            secrets.append(("content", content))
+            content = WHOLE
+        elif not memory.sensitive:
+            content = redacted(content, "content")
+        clean = memory.with_(
+            content=content,
+            expanded_keywords=redacted(memory.expanded_keywords, "keywords") if memory.expanded_keywords else "",
+            tags=tuple(redacted(tag, "tags") for tag in memory.tags),
+            origin=json.loads(redacted(json.dumps(memory.origin, ensure_ascii=False), "origin")) if memory.origin else None,
+        )
+        if not secrets:
+            return clean, ()
+        from bethink import text
+
+        clean = clean.with_(sealed=tuple(dict.fromkeys((*memory.sealed, *kinds))), content_hash=text.content_hash(clean.content))
+        return clean, self._seal_all(clean, secrets)
+
+    def _seal_all(self, memory: Memory, secrets: Sequence[tuple[str, str]]) -> Secrets:
+        if self.seal is None:
+            raise SealUnavailable("There is nothing to seal a secret with.")
+        return [(name, self.seal.seal(memory.owner, memory.id, name, secret)) for name, secret in secrets]
+
+    def _twin_with_same_secrets(self, memory: Memory, secrets: Secrets) -> str | None:
+        """The id of the memory with the same words and the same secrets, if there is one."""
+        with self.store.write(self.access) as tx:
+            same = tx.find_exact(memory.owner, memory.content_hash, memory.scope)
+        if same is None or self.seal is None:
+            return None
+        try:
+            known = sorted(self._opened(same))
+            given = sorted((name, self.seal.open(memory.owner, memory.id, name, one.blob, one.meta)) for name, one in secrets)
+        except BethinkError:
+            return None
+        return same.id if known == given else None
+
+    def _opened(self, memory: Memory) -> list[tuple[str, str]]:
+        if self.seal is None:
+            raise SealUnavailable("There is nothing to open a secret with.")
+        return [
+            (name, self.seal.open(memory.owner, memory.id, name, blob, meta))
+            for name, blob, meta in self.store.secrets_of(self.access, memory.id)
+        ]
+
+    def secret(self, id: str) -> dict[str, Any]:
+        """The secrets that were sealed out of a memory; each reading is recorded.
+
+        Returns:
+            id, category, content (with placeholders, or the whole content when that was sealed), secrets (name → value).
+
+        Raises:
+            NotFound: no such memory, or it has no secret.
+            SealError: it cannot be opened here.
+        """
+        memory = self.get(id)
+        secrets = dict(self._opened(memory))
+        if not secrets:
+            raise NotFound(f"The memory {memory.id} holds no secret.", hint="Its content is not redacted: read it with `bethink show`.")
+        with self.store.write(self.access) as tx:
+            tx.append_audit(self.now(), self._actor, "read-secret", memory.id, {"names": sorted(secrets)})
+        content = secrets.get("content", memory.content)
+        return {"id": memory.id, "category": memory.category, "content": content, "secrets": secrets}
+
+    def _erase_secrets(self, memory: Memory) -> None:
+        for name, blob, meta in self.store.secrets_of(self.access, memory.id):
+            if self.seal is not None:
+                self.seal.erase(memory.owner, memory.id, name, blob, meta)

@@ -1,0 +1,119 @@
+-- What queries filter by comes first: a long content behind it is then never read to skip a row.
+CREATE TABLE memories (
+    key INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    owner TEXT NOT NULL,
+    status TEXT NOT NULL DEFAULT 'active',
+    category TEXT NOT NULL,
+    scope TEXT NOT NULL DEFAULT 'global',
+    project TEXT,
+    task TEXT,
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    deleted_at INTEGER,
+    superseded_at INTEGER,
+    expires_at INTEGER,
+    valid_from INTEGER,
+    valid_until INTEGER,
+    source TEXT NOT NULL DEFAULT 'user',
+    trust TEXT NOT NULL DEFAULT 'user_stated',
+    client TEXT,
+    agent TEXT,
+    session TEXT,
+    importance REAL NOT NULL DEFAULT 0.5,
+    sensitive INTEGER NOT NULL DEFAULT 0,
+    sealed TEXT NOT NULL DEFAULT '[]',
+    version INTEGER NOT NULL DEFAULT 1,
+    seq INTEGER,
+    needs_review TEXT NOT NULL DEFAULT '',
+    content_hash BLOB NOT NULL,
+    tags TEXT NOT NULL DEFAULT '[]',
+    expanded_keywords TEXT NOT NULL DEFAULT '',
+    content TEXT NOT NULL,
+    origin TEXT,
+    extra TEXT
+) STRICT;
+CREATE INDEX memories_hash ON memories (content_hash);
+CREATE INDEX memories_recent ON memories (created_at);
+CREATE INDEX memories_project ON memories (project, created_at) WHERE project IS NOT NULL;
+CREATE INDEX memories_session ON memories (session, created_at) WHERE session IS NOT NULL;
+CREATE INDEX memories_review ON memories (key) WHERE needs_review <> '' OR status IN ('candidate', 'quarantined');
+
+CREATE VIRTUAL TABLE memories_fts USING fts5 (
+    content, keywords, tags, category, extra,
+    content = '', contentless_delete = 1,
+    tokenize = "porter unicode61 remove_diacritics 2"
+);
+CREATE VIRTUAL TABLE memories_terms USING fts5vocab (memories_fts, row);
+
+CREATE TABLE usage (
+    key INTEGER PRIMARY KEY REFERENCES memories (key) ON DELETE CASCADE,
+    uses INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL
+) STRICT;
+
+-- A memory's windows have the numbers memory * 64, memory * 64 + 1 …
+CREATE TABLE vectors (
+    window INTEGER PRIMARY KEY,
+    vector BLOB NOT NULL,
+    tokens BLOB NOT NULL
+) STRICT;
+CREATE TABLE pending_vectors (key INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE scopes (
+    number INTEGER PRIMARY KEY,
+    owner TEXT NOT NULL,
+    project TEXT NOT NULL,
+    UNIQUE (owner, project)
+) STRICT;
+
+CREATE TABLE revisions (
+    number INTEGER PRIMARY KEY,
+    memory TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    op TEXT NOT NULL,
+    before TEXT NOT NULL,
+    actor TEXT NOT NULL DEFAULT '',
+    client TEXT,
+    agent TEXT,
+    session TEXT,
+    note TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX revisions_memory ON revisions (memory, number);
+CREATE INDEX revisions_at ON revisions (at);
+
+CREATE TABLE links (
+    source TEXT NOT NULL,
+    target TEXT NOT NULL,
+    type TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    note TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (source, target, type)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX links_target ON links (target);
+
+CREATE TABLE secrets (
+    memory TEXT NOT NULL,
+    name TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    meta TEXT NOT NULL,
+    PRIMARY KEY (memory, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit (
+    number INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    digest BLOB NOT NULL
+) STRICT;
+CREATE INDEX audit_subject ON audit (subject);
+
+-- Small facts about the store: the embedder's identity, the bound server …
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;

@@ -1,0 +1,220 @@
+"""One write transaction on the file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import apsw
+
+from bethink import text
+from bethink.errors import Conflict, Forbidden, VersionConflict
+from bethink.model import Access, Link, Memory, Revision, Scope
+from bethink.stores.sqlite.rows import NAMES, SELECT, link_of, memory_of, packed, stamp, values_of
+from bethink.stores.sqlite.vectors import WINDOWS, forget_vectors, place_vectors
+from bethink.stores.where import Where, visible, writable
+
+_INSERT = f"INSERT INTO memories ({', '.join(NAMES)}) VALUES ({', '.join(':' + name for name in NAMES)})"
+_UPDATE = f"UPDATE memories SET {', '.join(f'{name} = :{name}' for name in NAMES)} WHERE key = :key AND version = :was"
+_SEARCHED = ("content", "expanded_keywords", "tags", "category")
+
+
+class SQLiteDialect:
+    """Conditions as SQLite writes them."""
+
+    def bind(self, name: str) -> str:
+        return f":{name}"
+
+    def moment(self, at: datetime) -> int | None:
+        return stamp(at)
+
+    def has_tag(self, placeholder: str) -> str:
+        return f"EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = {placeholder})"
+
+
+DIALECT = SQLiteDialect()
+
+
+class SQLiteTransaction:
+    """Implements `stores.base.Transaction`; made by `SQLiteStore.write` only."""
+
+    def __init__(self, connection: apsw.Connection, access: Access) -> None:
+        self._db = connection
+        self._access = access
+
+    def insert(self, memory: Memory) -> None:
+        self._must_be_writable(memory)
+        try:
+            self._db.execute(_INSERT, values_of(memory))
+        except apsw.ConstraintError:
+            raise Conflict(f"A memory with the id {memory.id} exists already.") from None
+        key = self._db.last_insert_rowid()
+        self._index(key, memory)
+        self._db.execute("INSERT INTO pending_vectors (key) VALUES (?)", (key,))
+
+    def update(self, memory: Memory, before: Memory) -> None:
+        self._must_be_writable(before)
+        self._must_be_writable(memory)
+        key = self._key(before.id)
+        self._db.execute(_UPDATE, {**values_of(memory), "key": key, "was": before.version})
+        if not self._db.changes():
+            raise VersionConflict()
+        if any(getattr(memory, name) != getattr(before, name) for name in _SEARCHED) or memory.created_at != before.created_at:
+            self._db.execute("DELETE FROM memories_fts WHERE rowid = ?", (key,))
+            self._index(key, memory)
+        if memory.content != before.content:
+            forget_vectors(self._db, key)
+            self._db.execute("INSERT OR IGNORE INTO pending_vectors (key) VALUES (?)", (key,))
+        elif _place(memory) != _place(before):
+            place_vectors(self._db, key, memory)
+
+    def erase(self, id: str) -> dict[str, int]:
+        key = self._key(id)
+        removed = {"vectors": forget_vectors(self._db, key)}
+        for name, sql, value in (
+            ("index", "DELETE FROM memories_fts WHERE rowid = ?", key),
+            ("queue", "DELETE FROM pending_vectors WHERE key = ?", key),
+            ("revisions", "DELETE FROM revisions WHERE memory = ?", id),
+            ("secrets", "DELETE FROM secrets WHERE memory = ?", id),
+            ("links", "DELETE FROM links WHERE source = ?1 OR target = ?1", id),
+            ("usage", "DELETE FROM usage WHERE key = ?", key),
+            ("rows", "DELETE FROM memories WHERE key = ?", key),
+        ):
+            self._db.execute(sql, (value,))
+            removed[name] = self._db.changes()
+        # Deleted terms stay readable in the index's older segments until these are merged.
+        self._db.execute("INSERT INTO memories_fts (memories_fts) VALUES ('optimize')")
+        return removed
+
+    def get(self, id: str) -> Memory | None:
+        where = Where(DIALECT)
+        visible(where, self._access)
+        where.equals("m.id", id)
+        row = self._db.execute(f"SELECT {SELECT} FROM memories m WHERE {where.sql}", where.values).fetchone()
+        return memory_of(row) if row else None
+
+    def find_exact(self, owner: str, content_hash: str, scope: Scope) -> Memory | None:
+        where = Where(DIALECT)
+        visible(where, self._access)
+        where.equals("m.owner", owner)
+        where.equals("m.content_hash", bytes.fromhex(content_hash))
+        where.add("m.deleted_at IS NULL AND m.status <> 'superseded'")
+        where.equals("m.scope", scope.kind)
+        where.add(f"m.project IS {where.bind(scope.project)} AND m.task IS {where.bind(scope.task)}")
+        sql = f"SELECT {SELECT} FROM memories m WHERE {where.sql} ORDER BY m.key LIMIT 1"
+        row = self._db.execute(sql, where.values).fetchone()
+        return memory_of(row) if row else None
+
+    def add_revision(self, revision: Revision) -> None:
+        self._db.execute(
+            "INSERT INTO revisions (memory, owner, version, at, op, before, actor, client, agent, session, note) "
+            "VALUES (?, (SELECT owner FROM memories WHERE id = ?1), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                revision.memory,
+                revision.version,
+                stamp(revision.at),
+                revision.op,
+                packed(revision.before),
+                revision.actor,
+                revision.client,
+                revision.agent,
+                revision.session,
+                revision.note,
+            ),
+        )
+
+    def add_link(self, link: Link) -> bool:
+        self._db.execute(
+            "INSERT OR IGNORE INTO links (source, target, type, owner, created_at, note) "
+            "VALUES (?, ?, ?, (SELECT owner FROM memories WHERE id = ?1), ?, ?)",
+            (link.source, link.target, link.type, stamp(link.created_at), link.note),
+        )
+        return bool(self._db.changes())
+
+    def remove_link(self, source: str, target: str, type: str) -> bool:
+        where = Where(DIALECT)
+        where.within("owner", self._access.writable)
+        for column, value in (("source", source), ("target", target), ("type", type)):
+            where.equals(column, value)
+        self._db.execute(f"DELETE FROM links WHERE {where.sql}", where.values)
+        return bool(self._db.changes())
+
+    def links_of(self, ids: Sequence[str]) -> list[Link]:
+        return links_of(self._db, self._access, ids)
+
+    def append_audit(self, at: datetime, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+        last = self._db.execute("SELECT digest FROM audit ORDER BY number DESC LIMIT 1").get or b""
+        entry = (stamp(at), self._access.principal, actor, action, subject, packed(detail))
+        self._db.execute(
+            "INSERT INTO audit (at, owner, actor, action, subject, detail, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*entry, chained(last, entry)),
+        )
+
+    def put_secret(self, memory: str, name: str, sealed: bytes, meta: Mapping[str, Any]) -> None:
+        self._key(memory)
+        self._db.execute(
+            "INSERT OR REPLACE INTO secrets (memory, name, owner, sealed, meta) "
+            "VALUES (?, ?, (SELECT owner FROM memories WHERE id = ?1), ?, ?)",
+            (memory, name, sealed, packed(meta)),
+        )
+
+    def record_change(self, operation: str, memory: str, op: str, base_version: int, payload: Mapping[str, Any]) -> None:
+        pass
+
+    def _must_be_writable(self, memory: Memory) -> None:
+        cage = self._access.project
+        if memory.owner not in self._access.writable or (cage is not None and memory.scope.project != cage):
+            raise Forbidden(f"You may not write memories of {memory.owner!r} there.")
+
+    def _key(self, id: str) -> int:
+        where = Where(DIALECT)
+        writable(where, self._access)
+        where.equals("m.id", id)
+        key = self._db.execute(f"SELECT m.key FROM memories m WHERE {where.sql}", where.values).get
+        if key is None:
+            raise Forbidden(f"You may not change the memory {id}.")
+        return int(key)
+
+    def _index(self, key: int, memory: Memory) -> None:
+        self._db.execute(
+            "INSERT INTO memories_fts (rowid, content, keywords, tags, category, extra) VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                key,
+                memory.content,
+                memory.expanded_keywords,
+                " ".join(memory.tags),
+                memory.category,
+                text.extra_terms(
+                    memory.content, " ".join((memory.expanded_keywords, *memory.tags)), memory.valid_from or memory.created_at
+                ),
+            ),
+        )
+
+
+def _place(memory: Memory) -> tuple[Any, ...]:
+    return memory.owner, memory.scope.project, memory.status == "active" and memory.deleted_at is None
+
+
+def chained(previous: bytes, entry: tuple[Any, ...]) -> bytes:
+    """The digest of an audit entry, which covers the digest before it."""
+    return hashlib.sha256(previous + packed({"entry": entry}).encode()).digest()
+
+
+def links_of(db: apsw.Connection, access: Access, ids: Sequence[str]) -> list[Link]:
+    """Every edge that starts or ends at one of `ids` and belongs to somebody whom `access` may read."""
+    if not ids:
+        return []
+    where = Where(DIALECT)
+    where.within("owner", access.readable)
+    ends = Where(DIALECT, values=where.values)
+    ends.within("source", list(ids))
+    ends.within("target", list(ids))
+    sql = (
+        f"SELECT source, target, type, created_at, note FROM links WHERE {where.sql} AND ({' OR '.join(ends.clauses)}) ORDER BY created_at"
+    )
+    return [link_of(row) for row in db.execute(sql, where.values)]
+
+
+__all__ = ["DIALECT", "WINDOWS", "SQLiteTransaction", "chained", "links_of"]

@@ -1,0 +1,105 @@
+"""The composition root: from settings to a service. Only here are backends named, and imported when needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bethink.config import Settings, load
+from bethink.errors import ConfigError
+from bethink.model import Access, Scope
+from bethink.project import project_of
+from bethink.service.core import Limits, Writer
+from bethink.service.memories import Memories
+
+if TYPE_CHECKING:
+    from bethink.embed.base import Embedder
+    from bethink.seal.chain import SealChain
+    from bethink.stores.base import Store
+
+
+def open_memories(
+    path: str | Path | None = None,
+    *,
+    settings: Settings | None = None,
+    project: str | None = None,
+    writer: Writer | None = None,
+    with_embedder: bool = True,
+) -> Memories:
+    """The memories that the settings describe.
+
+    Args:
+        path: the SQLite file, instead of the one from the settings.
+        settings: instead of what flags, environment and files say.
+        project: where the caller stands; None means nowhere in particular, so that what is stored is global.
+        writer: who writes.
+        with_embedder: False for keywords only.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        StoreError: the store cannot be opened.
+    """
+    settings = settings or load({"MEMORY_DB": str(path)} if path else None)
+    if writer is None:
+        writer = Writer(client=settings.client)
+    embedder = embedder_of(settings) if with_embedder else None
+    return Memories(
+        store_of(settings),
+        Access.local(settings["MEMORY_USER"]),
+        embedder=embedder,
+        seal=seal_of(settings),
+        writer=writer,
+        here=Scope.of(project),
+        limits=limits_of(settings),
+    )
+
+
+def store_of(settings: Settings) -> Store:
+    """The store that the settings name."""
+    from bethink.stores.sqlite import SQLiteStore
+
+    return SQLiteStore(settings.database)
+
+
+def embedder_of(settings: Settings) -> Embedder | None:
+    """The embedder that the settings name; made without loading a model.
+
+    Raises:
+        ConfigError: there is no such embedder.
+    """
+    name = settings["MEMORY_EMBEDDER"]
+    if name == "none":
+        return None
+    if name == "onnx":
+        from bethink.embed.lazy import LazyEmbedder
+
+        return LazyEmbedder(settings["MEMORY_TOKEN_VECTORS"])
+    if name in ("openai", "ollama", "tei"):
+        from bethink.embed.remote import RemoteEmbedder
+
+        return RemoteEmbedder(name, settings["MEMORY_EMBEDDER_URL"], settings["MEMORY_EMBEDDER_MODEL"], settings["MEMORY_EMBEDDER_KEY"])
+    raise ConfigError(f"MEMORY_EMBEDDER is {name!r}.", hint="Use onnx, openai, ollama, tei or none.")
+
+
+def seal_of(settings: Settings) -> SealChain:
+    """What secrets are sealed with; keys are read or made when the first secret comes."""
+    from bethink.seal.chain import SealChain
+
+    values: dict[str, Any] = {name: settings[name] for name in ("VAULT_ADDR", "VAULT_TOKEN", "VAULT_ROLE", "VAULT_MOUNT", "VAULT_PREFIX")}
+    return SealChain(settings.home, encryption_key=settings["MEMORY_ENCRYPTION_KEY"], vault=values)
+
+
+def limits_of(settings: Settings) -> Limits:
+    allow = settings["MEMORY_SECRET_ALLOW"]
+    return Limits(
+        noop=settings["GUARD_NOOP_THRESHOLD"],
+        update=settings["GUARD_UPDATE_THRESHOLD"],
+        secret_threshold=settings["MEMORY_SECRET_THRESHOLD"],
+        secret_allow=tuple(part.strip() for part in allow.split(",") if part.strip()) if allow else (),
+        context_tokens=settings["MEMORY_CONTEXT_TOKENS"],
+    )
+
+
+def here(settings: Settings, folder: Path | None = None) -> str | None:
+    """The project of a folder (the current one), unless the settings name another."""
+    return settings["MEMORY_PROJECT"] or project_of(folder or Path.cwd())
