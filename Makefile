@@ -33,7 +33,7 @@ check: setup ## style, types, layers, sizes, hygiene, documentation
 	$(PY) scripts/check_repo.py
 	$(PY) scripts/check_docs.py
 	$(PY) scripts/docs_cli.py --check
-	$(PY) scripts/docs_benchmarks.py --check
+	$(PY) scripts/docs_parts.py --check
 
 test: check ## everything: the checks, then every test
 	$(PY) -m pytest -n $(WORKERS) --maxprocesses=4 --dist=loadgroup -rs
@@ -46,11 +46,11 @@ demo: setup ## two assistants, two processes, one memory; TRANSCRIPTS=FOLDER add
 
 bench: setup ## measure quality and speed; BENCH_EVAL=FOLDER holds the evaluation data, BENCH= picks scripts
 	@for script in $(BENCH); do echo "== $$script"; $(PY) "$$script"; done
-	$(PY) scripts/docs_benchmarks.py
+	$(PY) scripts/docs_parts.py
 
 docs: setup ## write the generated pages again
 	$(PY) scripts/docs_cli.py
-	$(PY) scripts/docs_benchmarks.py
+	$(PY) scripts/docs_parts.py
 
 lock: ## choose versions again; UPGRADE=1 takes the newest
 	@scripts/lock.sh

@@ -46,14 +46,14 @@ def test_the_exit_codes_of_the_errors_are_the_documented_ones() -> None:
 
 def test_every_setting_has_a_line() -> None:
     config = module("bethink.config")
-    names = {name for setting in config.SETTINGS for name in (setting.env, *setting.aliases)}
+    names = {name for setting in config.SETTINGS for name in (setting.name, *setting.aliases)}
     assert names - documented("configuration.md") == set()
 
 
 def test_every_tool_and_parameter_has_a_line() -> None:
     tools = mcp_tools()
     text = (REFERENCE / "mcp-tools.md").read_text("utf-8")
-    sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^#{1,2} |\Z)", text, re.MULTILINE | re.DOTALL))
     assert set(sections) == set(tools)
     for name, parameters in tools.items():
         assert set(re.findall(r"^\| `(\w+)` \|", sections[name], re.MULTILINE)) == parameters, name
@@ -63,6 +63,13 @@ def mcp_tools() -> dict[str, set[str]]:
     """The tools of the default set with their parameters, as a client is told."""
     server: Any = module("bethink.front.mcp").build()
     return {tool.name: set(tool.input_schema.get("properties", {})) for tool in asyncio.run(server.list_tools())}
+
+
+def test_the_generated_parts_are_up_to_date() -> None:
+    module("bethink.config")
+    docs_parts = importlib.import_module("docs_parts")
+    assert list(docs_parts.homeless()) == []
+    assert [page.name for page in REFERENCE.glob("*.md") if docs_parts.filled(page) != page.read_text("utf-8")] == []
 
 
 def test_every_command_has_a_line() -> None:

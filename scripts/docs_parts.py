@@ -1,0 +1,100 @@
+"""Writes the parts of the reference that the code knows best; `--check` only says whether the pages hold them.
+
+A page holds `<!-- part:NAME -->` … `<!-- /part:NAME -->`; NAME is a function here, or the measured part bench/results/NAME.md
+that a benchmark wrote.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from files import ROOT, name_of
+
+PAGES = ROOT / "docs/reference"
+RESULTS = ROOT / "bench/results"
+PART = re.compile(r"(<!-- part:([\w-]+) -->\n)(.*?)(<!-- /part:\2 -->)", re.DOTALL)
+
+
+def cell(text: object) -> str:
+    return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> str:
+    lines = ["| " + " | ".join(map(cell, row)) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]])
+
+
+def settings() -> str:
+    """Every setting with its other names, default, and whether a project's file may set it."""
+    from bethink.config import SETTINGS
+
+    rows: list[tuple[object, ...]] = []
+    for setting in SETTINGS:
+        names = ", ".join(f"`{name}`" for name in (setting.name, *setting.aliases))
+        default = {None: "", True: "1", False: "0"}.get(setting.default, setting.default)
+        shown = f"`{default}`" if default != "" else ""
+        rows.append((names, setting.help, shown, "yes" if setting.project_may_set else ""))
+    return table(("setting", "meaning", "default", "in a project's file"), rows)
+
+
+def errors() -> str:
+    """Every error, in the order of the tree, with what it tells people to do and its exit code."""
+    from bethink import errors as module
+
+    classes = [value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, module.BethinkError)]
+    rows: list[tuple[object, ...]] = []
+    for kind in classes:
+        above = f" (a kind of {kind.__base__.__name__})" if kind.__base__ not in (Exception, module.BethinkError) else ""
+        rows.append((f"`{kind.__name__}`", (inspect.getdoc(kind) or "") + above, kind.default_hint, kind.exit_code))
+    return table(("error", "meaning", "what to do", "exit code"), rows)
+
+
+GENERATED = {"settings": settings, "errors": errors}
+
+
+def filled(page: Path) -> str:
+    """The page with every part in its place; a measured part without results stays as it is."""
+
+    def part(match: re.Match[str]) -> str:
+        name = match[2]
+        result = RESULTS / f"{name}.md"
+        if name in GENERATED:
+            body = GENERATED[name]()
+        elif result.exists():
+            body = result.read_text("utf-8").strip()
+        else:
+            return match[0]
+        return f"{match[1]}{body}\n{match[4]}"
+
+    return PART.sub(part, page.read_text("utf-8"))
+
+
+def homeless() -> Iterator[str]:
+    """Results that no page has a place for."""
+    placed = {match[2] for page in PAGES.glob("*.md") for match in PART.finditer(page.read_text("utf-8"))}
+    for name in sorted({path.stem for path in RESULTS.glob("*.md")} | GENERATED.keys()):
+        if name not in placed:
+            yield f"no page of docs/reference has a part {name}"
+
+
+def main() -> int:
+    wrong = list(homeless())
+    for page in sorted(PAGES.glob("*.md")):
+        new = filled(page)
+        if new == page.read_text("utf-8"):
+            continue
+        if "--check" in sys.argv[1:]:
+            wrong.append(f"{name_of(page)} is out of date: run `make docs`")
+        else:
+            page.write_text(new, "utf-8")
+            print(f"{name_of(page)}: written")
+    print("\n".join(wrong) or "the generated parts of docs/reference are up to date")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
