@@ -22,8 +22,14 @@ IN_CODE = {
 FOREIGN = re.compile(r"locomo.*\.json$|conversations\.json$", re.IGNORECASE)
 #: What the scanner takes for a secret and is none: the published digest of a file.
 DIGEST = re.compile(r"sha256", re.IGNORECASE)
-#: Long lists of hashes and words, where a scanner for secrets only finds noise.
-NOT_SCANNED = {"requirements.lock", "src/bethink/embed/minilm-tokenizer.json"}
+#: Files where a scanner for secrets only finds noise, with the reason.
+NOT_SCANNED = {
+    "requirements.lock": "hashes",
+    "src/bethink/embed/minilm-tokenizer.json": "a vocabulary",
+    "bench/detection_cases.py": "measures the scanner: texts that look like secrets and are none; the others are made at run time",
+}
+#: (file, rule of the scanner) that somebody looked at: names of rules and fields, not values.
+LOOKED_AT = {("src/bethink/seal/engine.py", "generic-password")}
 
 
 def main() -> int:
@@ -44,7 +50,11 @@ def main() -> int:
             wrong += [f"{name}:{number}: {what}: {line.strip()[:120]}" for what, rule in rules.items() if rule.search(line)]
         if name not in NOT_SCANNED:
             found = (finding for finding in betterleaks.scan_string(text) if not DIGEST.search(finding.match.full))
-            wrong += [f"{name}:{finding.location.start_line}: looks like a secret ({finding.rule_id})" for finding in found]
+            wrong += [
+                f"{name}:{finding.location.start_line}: looks like a secret ({finding.rule_id})"
+                for finding in found
+                if (name, finding.rule_id) not in LOOKED_AT
+            ]
     print("\n".join(wrong) or f"repository: {len(paths)} files are clean")
     return bool(wrong)
 
