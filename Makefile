@@ -10,13 +10,13 @@ WORKERS ?= auto
 TRANSCRIPTS ?=
 # a folder with evaluation data; benchmarks and tests that need it say when it is missing
 BENCH_EVAL ?= $(or $(BETHINK_EVAL),$(wildcard ../shared/eval))
-BENCH ?= $(sort $(filter-out bench/_%,$(wildcard bench/*.py)))
+BENCH ?= $(sort $(shell grep -ls __main__ bench/*.py))
 export TRANSCRIPTS BENCH_EVAL
 ifneq ($(strip $(BENCH_EVAL)),)
 export BETHINK_EVAL := $(abspath $(BENCH_EVAL))
 endif
 
-.PHONY: help setup check test test-fast demo bench docs lock clean
+.PHONY: help setup check style types layers hygiene pages test test-fast demo bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -24,13 +24,23 @@ help: ## this list
 setup: ## make .venv from requirements.lock (again only when something changed)
 	@scripts/setup.sh
 
-check: setup ## style, types, layers, sizes, hygiene, documentation
+check: style types layers hygiene pages ## the next five; `make -k check` goes on after a failure
+
+style: setup ## ruff: lint and format
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+types: setup ## mypy, strict, on src
 	$(PY) -m mypy
-	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache
+
+layers: setup ## import-linter: imports point down
+	$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()' --no-cache --no-logo
+
+hygiene: setup ## file sizes; hosts, paths, secrets, unfinished marks
 	$(PY) scripts/check_size.py
 	$(PY) scripts/check_repo.py
+
+pages: setup ## links lead somewhere, generated pages are up to date
 	$(PY) scripts/check_docs.py
 	$(PY) scripts/docs_cli.py --check
 	$(PY) scripts/docs_parts.py --check
