@@ -11,55 +11,54 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bethink.errors import (
-    BadTime,
-    BethinkError,
-    ConfigError,
-    Conflict,
-    ContentTooLong,
-    EmbedderError,
-    EmbedderMismatch,
-    EmbedderUnavailable,
-    Forbidden,
-    InvalidInput,
-    NotForgotten,
-    NotFound,
-    PeerError,
-    SealDenied,
-    SealError,
-    SealUnavailable,
-    StoreBusy,
-    StoreCorrupt,
-    StoreError,
-    StoreFull,
-    StoreTooNew,
-    UnknownCategory,
-    VersionConflict,
-)
-from bethink.model import (
-    CATEGORIES,
-    EVERYWHERE,
-    LINK_TYPES,
-    STATUSES,
-    TRUSTS,
-    Access,
-    Changes,
-    Draft,
-    Filter,
-    Hit,
-    Link,
-    Memory,
-    Page,
-    Query,
-    Reach,
-    Recalled,
-    Revision,
-    Scope,
-    Stored,
-    Verdict,
-)
-
 if TYPE_CHECKING:
+    from bethink.errors import (
+        BadTime,
+        BethinkError,
+        ConfigError,
+        Conflict,
+        ContentTooLong,
+        EmbedderError,
+        EmbedderMismatch,
+        EmbedderUnavailable,
+        Forbidden,
+        InvalidInput,
+        NotForgotten,
+        NotFound,
+        PeerError,
+        SealDenied,
+        SealError,
+        SealUnavailable,
+        StoreBusy,
+        StoreCorrupt,
+        StoreError,
+        StoreFull,
+        StoreTooNew,
+        UnknownCategory,
+        VersionConflict,
+    )
+    from bethink.model import (
+        CATEGORIES,
+        EVERYWHERE,
+        LINK_TYPES,
+        STATUSES,
+        TRUSTS,
+        Access,
+        Changes,
+        Draft,
+        Filter,
+        Hit,
+        Link,
+        Memory,
+        Page,
+        Query,
+        Reach,
+        Recalled,
+        Revision,
+        Scope,
+        Stored,
+        Verdict,
+    )
     from bethink.service.memories import Memories
     from bethink.wire import open_memories
 
@@ -111,15 +110,17 @@ __all__ = [
     "open_memories",
 ]
 
-#: Imported when first asked for, so that nothing pays for what it does not use.
-_LATE = {"Memories": "bethink.service.memories", "open_memories": "bethink.wire"}
+#: Where a name comes from. Nothing is imported before it is asked for: a hook pays for every module that it does not use.
+_ELSEWHERE = {"Memories": "bethink.service.memories", "open_memories": "bethink.wire"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATE:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(_LATE[name]), name)
+    places = [_ELSEWHERE[name]] if name in _ELSEWHERE else ["bethink.errors", "bethink.model"]
+    modules = [importlib.import_module(place) for place in places]
+    value = next(getattr(module, name) for module in modules if hasattr(module, name))
     globals()[name] = value
     return value
