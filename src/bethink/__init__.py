@@ -1,10 +1,12 @@
 """Bethink: lasting memory for AI assistants.
 
-from bethink import Draft, Query, open_memories
+For example::
 
-memories = open_memories()
-memories.remember(Draft("the harbour is closed in May"))
-memories.recall(Query("when is the port shut?")).hits
+    from bethink import Draft, Query, open_memories
+
+    memories = open_memories()
+    memories.remember(Draft("the harbour is closed in May"))
+    memories.recall(Query("when is the port shut?")).hits
 """
 
 from __future__ import annotations
