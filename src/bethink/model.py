@@ -223,6 +223,8 @@ class Changes:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     expires_at: datetime | None = None
+    #: True seals the whole content, also where it stood before.
+    sensitive: bool | None = None
     #: Refuse with VersionConflict unless the memory still has this version.
     if_version: int | None = None
 
@@ -277,6 +279,8 @@ class Filter:
     #: False leaves the verbatim archive of transcripts out.
     archive: bool = True
     needs_review: bool = False
+    #: Only what has expired and was not forgotten yet.
+    expired: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,13 @@ from types import TracebackType
 from typing import Self
 
 from bethink.service.context import Briefing
+from bethink.service.entities import Entities
+from bethink.service.hygiene import Hygiene
 from bethink.service.reading import Reading
-from bethink.service.truth import Truth
-from bethink.service.writing import Writing
+from bethink.service.review import Review
 
 
-class Memories(Writing, Reading, Briefing, Truth):
+class Memories(Review, Hygiene, Entities, Reading, Briefing):
     """A principal's memories in one store. Made by `bethink.open_memories`; safe to use from several threads."""
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ Secrets = Sequence[tuple[str, "Sealed"]]
 class Sealing(Core):
     """The part of `Memories` that keeps secrets out of everything else."""
 
-    def _sealed(self, memory: Memory, before: Memory | None = None) -> tuple[Memory, Secrets]:
+    def _sealed(self, memory: Memory) -> tuple[Memory, Secrets]:
         """The memory with placeholders for its secrets, and these, sealed."""
         from bethink.seal import detect
 
@@ -39,7 +39,7 @@ class Sealing(Core):
             return clean
 
         content = memory.content
-        if memory.sensitive and content != WHOLE and (before is None or content != before.content):
+        if memory.sensitive and content != WHOLE:
             kinds.extend(finding.kind for finding in detect.scan(content, policy))
             kinds.append("sensitive")
             secrets.append(("content", content))

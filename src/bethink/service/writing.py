@@ -80,7 +80,7 @@ class Writing(Judging, Sealing):
 
             raise VersionConflict(f"The memory has version {before.version}, not {changes.if_version}.")
         wanted = _wanted(changes)
-        after, secrets = self._sealed(before.with_(**wanted), before)
+        after, secrets = self._sealed(before.with_(**wanted))
         fields = {name: getattr(after, name) for name in {*wanted, "content", "tags", "expanded_keywords", "sealed", "sensitive", "status"}}
         if "content" in wanted:
             fields["content_hash"] = text.content_hash(after.content)
@@ -95,6 +95,8 @@ class Writing(Judging, Sealing):
             revised = self._change(tx, before, "revise", now, **fields)
             for name, sealed in secrets:
                 tx.put_secret(before.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+            if revised.sensitive and not before.sensitive:
+                tx.scrub_revisions(before.id)
         return revised
 
     def forget(self, id: str) -> Memory:
@@ -258,6 +260,8 @@ def _wanted(changes: Changes) -> dict[str, object]:
         wanted["status"] = one_of(changes.status, STATUSES, "status")
     if changes.scope is not None:
         wanted["scope"] = drafts.checked_scope(changes.scope)
+    if changes.sensitive:
+        wanted["sensitive"] = True
     for name in ("valid_from", "valid_until", "expires_at"):
         if getattr(changes, name) is not None:
             wanted[name] = getattr(changes, name)

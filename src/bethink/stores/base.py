@@ -110,6 +110,10 @@ class Transaction(Protocol):
         """Keeps a sealed secret (or a reference to where it is kept) for a memory."""
         ...
 
+    def scrub_revisions(self, id: str) -> None:
+        """Takes the texts out of a memory's revisions; that and when something changed stays."""
+        ...
+
     def record_change(self, operation: str, memory: str, op: str, base_version: int, payload: Mapping[str, Any]) -> None:
         """Adds one entry to the change log that sync sends (a no-op where the store is not a replica)."""
         ...
@@ -161,6 +165,10 @@ class Store(Protocol):
 
     def secrets_of(self, access: Access, id: str) -> list[tuple[str, bytes, dict[str, Any]]]: ...
 
+    def walk_secrets(self, access: Access) -> Iterator[tuple[str, str, str, bytes, dict[str, Any]]]:
+        """Every sealed secret: (owner, memory, name, sealed, meta)."""
+        ...
+
     def counts(self, access: Access, now: datetime) -> dict[str, Any]:
         """total, by_category, by_project, by_source, by_status, deleted, pending_vectors, db_bytes …"""
         ...
@@ -174,6 +182,10 @@ class Store(Protocol):
     def audit(self, access: Access, *, after: int = 0) -> Iterator[AuditEntry]: ...
 
     # vectors
+
+    def vectors_of(self, access: Access, ids: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """Id → unit vector of a memory's first window, for those that have one."""
+        ...
 
     def embedder(self) -> Identity | None:
         """Whose vectors the store holds; None when it holds none."""

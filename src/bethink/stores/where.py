@@ -119,6 +119,9 @@ def _alive(where: Where, wanted: Filter, now: datetime) -> None:
     if wanted.statuses:
         where.within("m.status", wanted.statuses)
     at = where.bind(where.dialect.moment(now))
+    if wanted.expired:
+        where.add(f"m.expires_at <= {at}")
+        return
     where.add(f"m.expires_at IS NULL OR m.expires_at > {at}")
     if wanted.statuses == ("active",):
         where.add(f"m.valid_until IS NULL OR m.valid_until > {at}")

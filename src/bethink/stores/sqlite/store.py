@@ -172,6 +172,15 @@ class SQLiteStore:
             rows = self._db.execute(f"SELECT name, sealed, meta FROM secrets WHERE {where.sql} ORDER BY name", where.values).fetchall()
         return [(name, sealed, json.loads(meta)) for name, sealed, meta in rows]
 
+    def walk_secrets(self, access: Access) -> Iterator[tuple[str, str, str, bytes, dict[str, Any]]]:
+        where = Where(DIALECT)
+        where.within("owner", access.readable)
+        sql = f"SELECT owner, memory, name, sealed, meta FROM secrets WHERE {where.sql} ORDER BY memory, name"
+        with translated(self.path):
+            rows = self._db.execute(sql, where.values).fetchall()
+        for owner, memory, name, sealed, meta in rows:
+            yield owner, memory, name, sealed, json.loads(meta)
+
     def counts(self, access: Access, now: datetime) -> dict[str, Any]:
         where = Where(DIALECT)
         visible(where, access)
@@ -244,6 +253,14 @@ class SQLiteStore:
     def embedder(self) -> Identity | None:
         with translated(self.path):
             return vectors.stored_identity(self._db)
+
+    def vectors_of(self, access: Access, ids: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        where = Where(DIALECT)
+        visible(where, access)
+        where.add(f"m.id IN (SELECT value FROM json_each({where.bind(json.dumps(list(ids)))}))")
+        sql = f"SELECT m.id, v.vector FROM memories m JOIN vectors v ON v.window = m.key * {vectors.WINDOWS} WHERE {where.sql}"
+        with translated(self.path):
+            return {id: vectors.unit(blob) for id, blob in self._db.execute(sql, where.values)}
 
     def pending_vectors(self, limit: int) -> list[tuple[int, str]]:
         with translated(self.path):

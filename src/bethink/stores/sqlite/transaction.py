@@ -160,6 +160,11 @@ class SQLiteTransaction:
             (memory, name, sealed, packed(meta)),
         )
 
+    def scrub_revisions(self, id: str) -> None:
+        self._key(id)
+        texts = ", ".join(f"'$.{name}'" for name in (*_SEARCHED, "origin") if name != "category")
+        self._db.execute(f"UPDATE revisions SET note = '', before = json_remove(before, {texts}) WHERE memory = ?", (id,))
+
     def record_change(self, operation: str, memory: str, op: str, base_version: int, payload: Mapping[str, Any]) -> None:
         pass
 

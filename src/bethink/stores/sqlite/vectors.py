@@ -148,6 +148,14 @@ def quantised(vector: npt.NDArray[np.float32]) -> bytes:
     return scaled
 
 
+def unit(blob: bytes) -> npt.NDArray[np.float32]:
+    """The unit vector that `quantised` made these bytes of."""
+    import numpy as np
+
+    vector = np.frombuffer(blob, dtype=np.int8).astype(np.float32)
+    return vector / np.float32(max(float(np.linalg.norm(vector)), 1e-9))
+
+
 def neighbours(
     db: apsw.Connection, vector: npt.NDArray[np.float32], k: int, scopes: Sequence[int] | None, live_only: bool
 ) -> list[tuple[int, float]]:
