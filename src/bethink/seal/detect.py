@@ -69,13 +69,14 @@ class Scrubbed:
 #: Long runs that look like secrets and never are: inlined media, certificates, public keys, lock-file hashes, our placeholders.
 _MEDIA = re.compile(
     r"data:(?:image|font|audio|video|application/(?:font|x-font|wasm|pdf))[\w/.+;=-]{0,80},[A-Za-z0-9+/=%\s]{0,65536}|"
-    r"-----BEGIN (?:CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY|CERTIFICATE REQUEST|PGP PUBLIC KEY BLOCK|PGP SIGNATURE|SSH SIGNATURE)-----[\s\S]{0,20000}?-----END [A-Z ]{3,40}-----|"
+    r"-----BEGIN (?:CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY|CERTIFICATE REQUEST|PGP PUBLIC KEY BLOCK|PGP SIGNATURE|"
+    r"SSH SIGNATURE)-----[\s\S]{0,20000}?-----END [A-Z ]{3,40}-----|"
     r"\b(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\w+|sk-ssh-ed25519@openssh\.com) AAAA[A-Za-z0-9+/=]{20,2000}|"
     r"\b(?:sha(?:1|256|384|512)|md5|h1)[-:][A-Za-z0-9+/_-]{16,128}={0,2}|\[REDACTED:[a-z0-9_]+\]"
 )
 _MEDIA_HINTS = ("data:", "-----begin", "ssh-", "ecdsa-", "sha1", "sha2", "sha3", "sha5", "md5", "h1:", "[redacted:")
 #: Trailing characters that end a sentence or close a bracket rather than a secret.
-_TAIL = ".,;:?…"
+_TAIL = ".,;:?…\\"
 _CLOSERS = {")": "(", "]": "[", "}": "{", ">": "<"}
 _GENERIC = frozenset({"betterleaks:generic-api-key", "betterleaks:generic-password"})
 
@@ -133,12 +134,10 @@ def _trim(text: str, start: int, end: int) -> tuple[int, int]:
     while end > start:
         last = text[end - 1]
         opener = _CLOSERS.get(last)
-        if last in _TAIL or (opener is not None and text.count(last, start, end) > text.count(opener, start, end)):
-            end -= 1
-        elif last == "\\" or last.isspace():
-            end -= 1
-        else:
+        unbalanced = opener is not None and text.count(last, start, end) > text.count(opener, start, end)
+        if not (unbalanced or last in _TAIL or last.isspace()):
             break
+        end -= 1
     return start, end
 
 
@@ -169,7 +168,7 @@ def _harmless(text: str, at: int, secret: str, rule: str) -> bool:
     if rule not in _GENERIC:
         return judge.is_reference(secret)
     if rule.endswith("password"):
-        return not judge.is_password(secret, quoted=text[at - 1 : at] in ("'", '"', "`"), assigned=text[at - 1 : at] == "=")
+        return judge.is_words(secret) or not judge.is_password(secret, quoted=True, assigned=False)
     return not judge.is_opaque(secret) or judge.is_digest(secret) or rules.names_something_public(text[max(0, at - 64) : at])
 
 

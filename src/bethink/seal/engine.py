@@ -39,8 +39,8 @@ _STILL_SECRET = frozenset({"slack-webhook-url", "sidekiq-sensitive-url", "alibab
 
 #: What any of betterleaks' rules needs: a keyword of its assignment rules, or a run that is not a plain word.
 _ASSIGNS = re.compile(r"passw|pwd|psw|[_.-]pw|secret|credential|creds|login|log_in|authenticate|curl|-----begin|://|@")
-_RUN = re.compile(r"[^\s]{8,}")
-_PLAIN = re.compile(r"[\"'(\[*_`‘“]*(?:[A-Za-z]?[a-z'’]*(?:[-/–—](?:[A-Za-z]?[a-z'’]*))*|[A-Z'’-]+)[\"'’”)\]*_`.,;:!?…]*")
+_RUN = re.compile(r"[!-~]{8,}")
+_PLAIN = re.compile(r"[\"'(\[*_`‘“]*(?:[A-Za-z]?[a-z']*(?:[-/](?:[A-Za-z]?[a-z']*))*|[A-Z'-]+)[\"')\]*_`.,;:!?]*")
 _WORD = re.compile(r"key|token|api|auth|access", re.ASCII)
 
 _forked = False
@@ -61,7 +61,7 @@ if hasattr(os, "register_at_fork"):
 def needed(text: str) -> bool:
     """False only for text in which no rule of betterleaks can match: plain words, none of its assignment keywords.
 
-    Every rule's secret is a run of at least 8 characters without white space that is not an ordinary word
+    Every rule's secret is a run of at least 8 visible ASCII characters that is not an ordinary word
     (lower case, capitalised or all capitals), or stands beside one of the words tested first.
     """
     low = text.lower()

@@ -5,40 +5,53 @@ The detector's rules say where a value stands (`password = …`); the functions 
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
 
 _STAND_IN_WORD = (
     r"example|sample|dummy|fake|foo|bar|baz|placeholder|change[-_ ]?me|change[-_ ]?this|replace[-_ ]?me|redacted|removed|hidden|masked|"
-    r"secret|password|passwd|passphrase|pass|pwd|pw|token|api[-_ ]?key|key|value|credential|credentials|string|text|null|none|nil|undefined|"
-    r"true|false|empty|todo|tbd|test|testing|default|postgres|root|admin|guest|user|username|mysql|redis|changed|required|optional"
+    r"secret|password|passwd|passphrase|pass|pwd|pw|token|api[-_ ]?key|key|value|credential|credentials|"
+    r"string|text|null|none|nil|undefined|"
+    r"password_\d|true|false|empty|todo|tbd|test|testing|default|postgres|root|admin|guest|user|username|"
+    r"mysql|redis|changed|required|optional"
 )
 _STAND_IN = re.compile(
-    rf"(?:<[^<>]*>|\[[^\[\]]*\]|\$\{{?[\w.:\- ]+\}}?|\$\([^()]*\)|%[\w()]+%?s?|\{{+[^{{}}]*\}}+|@\w+@|"
-    rf"[*xX.•●_#?-]{{3,}}|(?:[a-z0-9_-]*[-_])?(?:my|your|the|some|an?|insert|enter|put|our|their)[-_ ]?(?:[a-z0-9]+[-_ ])*(?:{_STAND_IN_WORD})(?:[-_ ]?here|\d{{0,4}})?|"
+    rf"(?:<[^<>]*>|\[[^\[\]]*\]|(?-i:\$(?:[A-Z][A-Z0-9_]*|[a-z][a-z0-9_]*|\d))|\$\{{[^{{}}]+\}}|\$\([^()"
+    rf"]*\)|%\w+%|%\(\w+\)s|%s|\{{+[^{{}}]*\}}+|@\w+@|"
+    rf"[*xX.•●_#?-]{{3,}}|(?:[a-z0-9_-]*[-_])?(?:my|your|the|some|an?|insert|enter|put|our|their)"
+    rf"[-_ ]?(?:[a-z0-9]+[-_ ])*(?:{_STAND_IN_WORD})"
+    rf"(?:[-_ ]?here|\d{{0,4}})?|"
     rf"(?:{_STAND_IN_WORD})(?:[-_ ]?(?:{_STAND_IN_WORD}))*[-_]?(?:here)?|"
-    r"your[-_ ]?\S*|\S*(?<![a-z])example(?:key)?|\S*EXAMPLE(?:KEY)?|(?:sk|pk|ghp|hvs|xoxb|AKIA|ASIA|npm|glpat|eyJ)?[-_.]*[xX*.…]{3,}\S*|\S*(?:[xX]{6,}|\*{4,}|\.{3}|…)\S*|"
+    r"your[-_ ]?\S*|\S*(?<![a-z])example(?:key)?|\S*EXAMPLE(?:KEY)?|(?:sk|pk|ghp|hvs|xoxb|AKIA|ASIA|npm|"
+    r"glpat|eyJ)?[-_.]*[xX*.…]{3,}\S*|\S*(?:[xX]{6,}|\*{4,}|\.{3}|…)\S*|"
     r"abc(?:def)?\d{0,6}|(?:0?123456789?0?)|(.)\1{3,})",
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(
-    r"(?:process\.env|import\.meta\.env|os\.environ|os\.getenv|getenv|env|ENV|System\.getenv|secrets?|vars?|var|local|data|module|config|settings|self|this|ctx|"
+    r"(?:process\.env|import\.meta\.env|os\.environ|os\.getenv|getenv|env|ENV|System\.getenv|secrets?|"
+    r"vars?|var|local|data|module|config|settings|self|this|ctx|"
     r"context|opts|options|args|params|request|req|props|state|app|conf|cfg|cls|kwargs|ssm|vault|op|file|arn)(?:[.\[(:]|://)\S*"
 )
-_CALL = re.compile(r"[A-Za-z_][\w.]*\(.*")
+_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[].*|\{[A-Za-z_].*|(?:[A-Z]{2,6}\d?)?(?:[A-Z][a-z]{2,}){2,}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\(?\)?")
 _BENIGN = re.compile(
-    r"v?\d+(?:\.\d+)+(?:[-+.]\w+)*|\d{4}-\d\d(?:-\d\d)?(?:[T_ ].*)?|\d+(?:\.\d+)?(?:[a-zA-Z]{1,7}|%)?|\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?|"
-    r"[^@\s]+@[\w-]+(?:\.[\w-]+)+|(?:~|\.{1,2})?/[\w./~@%+:-]*|[A-Za-z]:\\\S*|[\w./-]+\.(?:py|js|ts|tsx|go|rs|rb|java|json|ya?ml|toml|env|txt|md|pem|key|crt|cfg|ini|"
-    r"conf|sh|sql|html?|lock|log|csv|xml|tf|vue|svelte|c|h|cpp)(?::\d+)?|\.env(?:\.\w+)?|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[a-z]+://\S*|#\w+|"
+    r"v?\d+(?:\.\d+)+(?:[-+.]\w+)*|\d{4}-\d\d(?:-\d\d)?(?:[T_ ].*)?|\d+(?:\.\d+)?(?:[a-zA-Z]{1,7}|%)?|"
+    r"\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?|"
+    r"[^@\s]+@[\w-]+(?:\.[\w-]+)+|(?:~|\.{1,2})?/[\w./~@%+:-]*|[A-Za-z]:\\\S*|[\w./-]+\.(?:py|js|ts|tsx|"
+    r"go|rs|rb|java|json|ya?ml|toml|env|txt|md|pem|key|crt|cfg|ini|"
+    r"conf|sh|sql|html?|lock|log|csv|xml|tf|vue|svelte|c|h|cpp)(?::\d+)?|\.env(?:\.\w+)?|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|"
+    r"[a-z]+://\S*|#\d{1,6}|#[0-9a-fA-F]{3,8}|"
     r"(?:str|int|bool|bytes|Optional|Union|List|Dict|SecretStr|varchar|char)\b.*"
 )
 _TECHNICAL = re.compile(
-    r"(?:sha|md|aes|rsa|rs|hs|es|ps|utf|ed|x|p|s|k|i|oauth|http|base|bcrypt|argon|scrypt|pbkdf|blake|ecdsa|secp|keccak|crc|ipv|web|log4j|cp|iso|pkcs|x-|"
+    r"(?:sha|md|aes|rsa|rs|hs|es|ps|utf|ed|x|p|s|k|i|oauth|http|base|bcrypt|argon|scrypt|pbkdf|blake|"
+    r"ecdsa|secp|keccak|crc|ipv|web|log4j|cp|iso|pkcs|x-|"
     r"v|gpt|gb|rfc|ascii|chacha|poly|tls|ssl|postgres|mysql|redis|python|node|java|gpg|pgp|bip|kdf)[-_]?\d{1,6}[a-z]{0,2}(?:[-_/.][a-z0-9]{1,16})*|"
     r"1password|bitwarden|lastpass|keepassxc?2?|dashlane|auth0|"
-    r"(?:one|two|multi|per|non|self|auto|pre|post|re|re-?used|case|short|long|base64|url|hex|json|null|user|server|client)-[a-z0-9]+(?:-[a-z0-9]+)*",
+    r"(?:one|two|multi|per|non|self|auto|pre|post|re|re-?used|case|short|long|base64|url|hex|json|null|"
+    r"user|server|client)-[a-z0-9]+(?:-[a-z0-9]+)*",
     re.IGNORECASE,
 )
 _WORDS = re.compile(r"[A-Za-z]+(?:['’_./-][A-Za-z]+)*")
@@ -69,7 +82,7 @@ def is_reference(value: str) -> bool:
 
 def _humps(part: str) -> bool:
     """True when upper and lower case alternate as in a random string."""
-    return sum(1 for a, b in zip(part, part[1:], strict=False) if a.islower() and b.isupper()) > 2
+    return sum(1 for a, b in itertools.pairwise(part) if a.islower() and b.isupper()) > 2
 
 
 def is_words(value: str) -> bool:
@@ -124,7 +137,7 @@ def is_password(value: str, *, quoted: bool, assigned: bool) -> bool:
         return False
     if is_words(value):
         joined = sum(value.count(c) for c in "-_.")
-        if joined >= 3 and len(value) >= 16:
+        if value.count("-") >= 3 and len(value) >= 16:
             return True
         return (
             (quoted and len(value) >= 6 and "/" not in value)

@@ -39,7 +39,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _real(value: str, _: re.Match[str]) -> bool:
-    return not judge.is_stand_in(value) and judge.entropy(value) >= 2.5
+    return not judge.is_stand_in(value) and judge.entropy(value) >= 1.5
 
 
 def _opaque(value: str, match: re.Match[str]) -> bool:
@@ -71,9 +71,8 @@ def _password(value: str, match: re.Match[str]) -> bool:
 def _spoken_password(value: str, match: re.Match[str]) -> bool:
     start = match.start(match.lastindex or 0)
     quoted = match.string[start - 1 : start] in ('"', "'", "`", "“", "‘", "«", "「")
-    named = match.group().lower()
     if value.isdigit():
-        return not named.startswith("pass ") and not _UNIT.match(match.string, match.end())
+        return not _UNIT.match(match.string, match.end())
     if quoted and " " in value:
         return len(value) >= 12 and not judge.is_stand_in(value)
     return judge.is_password(value, quoted=quoted, assigned=False)
@@ -88,12 +87,16 @@ def _strong(value: str, _: re.Match[str]) -> bool:
 
 
 _UNIT = re.compile(
-    r"[\"'`]?\s*(?:characters?|chars?|digits?|bytes?|bits?|letters?|days?|hours?|minutes?|seconds?|weeks?|months?|times|attempts?|ms|s|mb|kb|gb|px|tests?|%)\b"
+    r"[\"'`]?\s*(?:characters?|chars?|digits?|bytes?|bits?|letters?|days?|hours?|minutes?|seconds?|weeks?|"
+    r"months?|times|attempts?|ms|s|mb|kb|gb|px|tests?|%)\b"
 )
 _PUBLIC = re.compile(
-    r"(?:public|publishable|primary|foreign|cache|sort|partition|idempotency|composite|row|dedup\w*|lookup|object|s3|redis|hash|index|map|dict|json|yaml|translation|"
-    r"i18n|registry|lock|build|etag|checksum|digest|commit|sha\d*|md5|integrity|fingerprint|page|next|continuation|cursor|sync|storage|surrogate|routing|shard|"
-    r"ssh-rsa|ssh-ed25519|version|artifact|bucket|trace|request|correlation|csrf|unique|natural|group|config|feature|event|message|kid|site|restore-keys?)"
+    r"(?:public|publishable|primary|foreign|cache|sort|partition|idempotency|composite|row|dedup\w*|lookup|"
+    r"object|s3|redis|hash|index|map|dict|json|yaml|translation|"
+    r"i18n|registry|lock|build|etag|checksum|digest|commit|sha\d*|md5|integrity|fingerprint|page|next|"
+    r"continuation|cursor|sync|storage|surrogate|routing|shard|"
+    r"ssh-rsa|ssh-ed25519|version|artifact|bucket|trace|request|correlation|csrf|unique|natural|group|"
+    r"config|feature|event|message|kid|site|restore-keys?)"
     r"[\s_.\-\"'`]*(?:api[_ -]?)?(?:keys?|tokens?|id)?[\w.\-]{0,12}[\s\"'`]*$",
     re.IGNORECASE,
 )
@@ -113,10 +116,15 @@ _Q = r"\"((?:\\.|[^\"\\\n]){4,256})\"|'((?:\\.|[^'\\\n]){4,256})'|`([^`\n]{4,256
 _VALUE = rf"(?:{_Q}|([^\s\"'`,;<>][^\s\"'`,;]{{3,255}}))"
 _WHERE = r"(?:[_-](?:prod\w{0,8}|dev|stag\w{0,4}|test|live|old|new|root|admin|main|primary|backup|db|v?\d{1,3}))?"
 _SET = r"[\"'`\]]{0,2}[ \t]{0,3}(?:=>|:=|==?|:|：|＝)[ \t]{0,3}"
-_SPOKEN = r"(?:\"([^\"\n]{4,120})\"|'([^'\n]{4,120})'|`([^`\n]{4,120})`|“([^”\n]{4,120})”|«\s?([^»\n]{4,120}?)\s?»|「([^」\n]{4,120})」|([^\s\"'`“”«»「」,;，。；<>]{4,256}))"
+_SPOKEN = (
+    r"(?:\"([^\"\n]{4,120})\"|'([^'\n]{4,120})'|`([^`\n]{4,120})`|“([^”\n]{4,120})”|«\s?([^»\n]{4,120}?)"
+    r"\s?»|「([^」\n]{4,120})」|([^\s\"'`“”«»「」,;，。；<>]{4,256}))"
+)
 _IS = (
     r"(?:\s{1,3}(?:for|of|on|to|in|at|zu|für|de|du|pour|para|do|da|для|от)\s[^\n:;=]{1,60}?)?"
-    r"(?:\s{0,3}[:=：＝]\s{0,3}(?:is\s)?|\s{1,3}(?:(?:is\s|was\s|got\s|has\sbeen\s)?(?:now\s)?(?:changed|updated|(?:re)?set|rotated|switched)\s+(?:back\s)?to|is\s+(?:now|still|currently|just|actually|simply)|is|was|equals|will\s+be|should\s+be|became|ist(?:\sjetzt)?|lautet|est|es|é|to|—|–|-)"
+    r"(?:\s{0,3}[:=：＝]\s{0,3}(?:is\s)?|\s{1,3}(?:(?:is\s|was\s|got\s|has\sbeen\s)?(?:now\s)?(?:changed|"
+    r"updated|(?:re)?set|rotated|switched)\s+(?:back\s)?to|is\s+(?:now|still|currently|just|actually|"
+    r"simply)|is|was|equals|will\s+be|should\s+be|became|ist(?:\sjetzt)?|lautet|est|es|é|to|—|–|-)"
     r"[:\s]{1,3}|\s?(?:是|为|為|は|：)\s?)"
 )
 _END = r"(?![A-Za-z0-9])"
@@ -127,7 +135,9 @@ RULES: tuple[Rule, ...] = (
         "private-key",
         0.95,
         ("private key",),
-        r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:(?:(?!-----BEGIN)[\s\S]){0,20000}?-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|(?:\\[nr]|[\sA-Za-z0-9+/=:,-]){16,20000})",
+        r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:(?:(?!-----BEGIN)[\s\S]){0,20000}?"
+        r"-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|"
+        r"(?:\\[nr]|[\sA-Za-z0-9+/=:,-]){16,20000})",
     ),
     Rule("age-secret-key", "private-key", 0.95, ("age-secret-key-1",), r"\bAGE-SECRET-KEY-1[A-Za-z0-9]{50,70}"),
     Rule("putty-key", "private-key", 0.95, ("putty-user-key-file",), r"PuTTY-User-Key-File-\d[\s\S]{0,9000}?Private-MAC: [0-9a-f]{16,}"),
@@ -137,7 +147,8 @@ RULES: tuple[Rule, ...] = (
         "aws-secret-access-key",
         0.9,
         ("secret", "aws", "akia", "asia"),
-        r"(?i:secret[_ -]?(?:access[_ -]?)?key|aws[\w ]{0,20}secret|aws[_-]?secret[\w-]{0,20}|(?:AKIA|ASIA)[A-Z0-9]{16})[^A-Za-z0-9+]{1,12}(?:(?:and|is|secret|key|with|the|access)[^A-Za-z0-9+]{1,4}){0,6}"
+        r"(?i:secret[_ -]?(?:access[_ -]?)?key|aws[\w ]{0,20}secret|aws[_-]?secret[\w-]{0,20}|(?:AKIA|ASIA)"
+        r"[A-Z0-9]{16})[^A-Za-z0-9+]{1,12}(?:(?:and|is|secret|key|with|the|access)[^A-Za-z0-9+]{1,4}){0,6}"
         r"([A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])",
         lambda value, _: not judge.is_stand_in(value) and judge.classes(value) >= 3 and judge.entropy(value) >= 3.5,
     ),
@@ -222,7 +233,8 @@ RULES: tuple[Rule, ...] = (
         "connection-string",
         0.9,
         ("://",),
-        r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s:/?#@\"'<>`]{0,128}:(?:([^\s/?#\"'<>`,@]{1,256})|([^\s\"'<>`]{1,128}))@(?=[\w\[.%$-])",
+        r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s:/?#@\"'<>`]{0,128}:(?:([^\s/?#\"'<>`,]{1,256})"
+        r"|([^\s\"'<>`]{1,128}))@(?=[\w\[.%$-])",
         _any_password,
     ),
     Rule("url-token", "url-password", 0.85, ("@",), r"https?://([A-Za-z0-9_-]{20,256})@(?=[\w-]+\.)", _real),
@@ -248,7 +260,8 @@ RULES: tuple[Rule, ...] = (
         "auth-header",
         0.8,
         ("authorization", "x-api-key", "x-auth-token", "private-token", "x-vault-token"),
-        r"(?i:\b(?:authorization|x-api-key|x-auth-token|private-token|x-vault-token))[\"']?\s{0,2}:\s{0,2}[\"']?(?i:(?:token|apikey|key|digest)\s+)?([\w~+/.=-]{8,4000})",
+        r"(?i:\b(?:authorization|x-api-key|x-auth-token|private-token|x-vault-token))[\"']?\s{0,2}:\s{0,2}[\"']?(?i:(?:token|"
+        r"apikey|key|digest)\s+)?([\w~+/.=-]{8,4000})",
         lambda value, _: judge.is_opaque(value),
     ),
     Rule(
@@ -281,7 +294,8 @@ RULES: tuple[Rule, ...] = (
         "api-key",
         0.78,
         ("key", "token", "secret"),
-        r"(?i:(?:api|access|auth|account|app|application|service|client|private|signing|encryption|master|shared|license|admin|deploy|bot|webhook|refresh|session|jwt|hmac)"
+        r"(?i:(?:api|access|auth|account|app|application|service|client|private|signing|encryption|master|"
+        r"shared|license|admin|deploy|bot|webhook|refresh|session|jwt|hmac)"
         rf"[_ .-]?(?:key|token|secret)|apikey|authtoken|secret[_ -]?key){_WHERE}{_SET}{_VALUE}",
         _opaque,
     ),
@@ -299,7 +313,9 @@ RULES: tuple[Rule, ...] = (
         "hex-key",
         0.62,
         ("key", "secret", "salt", "seed"),
-        r"(?i:(?:encryption|signing|master|private|secret|hmac|aes|session|cookie|wrapping|root|vault|unseal|data)[ _-]?(?:key|secret|salt|seed))[\w ]{0,24}?[\"'`]?\s{0,3}(?:=|:|is|to)\s{0,3}[\"'`]?((?:0x)?[0-9a-fA-F]{32,128})(?![0-9A-Za-z])",
+        r"(?i:(?:encryption|signing|master|private|secret|hmac|aes|session|cookie|wrapping|root|vault|unseal|"
+        r"data)[ _-]?(?:key|secret|salt|seed))[\w ]{0,24}?[\"'`]?\s{0,3}(?:=|:|is|to)\s{0,3}[\"'`]?((?:0x)?[0-9a-fA-F]{32,128})"
+        r"(?![0-9A-Za-z])",
         lambda value, match: not _names_something_public(match) and judge.entropy(value) >= 2.8,
     ),
     Rule(
@@ -322,16 +338,18 @@ RULES: tuple[Rule, ...] = (
             "hasło",
             "wachtwoord",
         ),
-        r"(?i:\b(?:pass(?:word|phrase|code|wort)|passwd|pwd|pw|pass|pin(?:[ -]?(?:code|number))?|mot de passe|contraseña|senha|kennwort|hasło|wachtwoord|пароль)\b|密码|密碼|口令|パスワード)"
+        r"(?i:\b(?:pass(?:word|phrase|code|wort)|passwd|pwd|pw|pin(?:[ -]?(?:code|number))?|mot de passe|"
+        r"contraseña|senha|kennwort|hasło|wachtwoord|пароль)\b|密码|密碼|口令|パスワード)"
         rf"(?i:{_IS}){_SPOKEN}",
         _spoken_password,
     ),
     Rule(
         "key-prose",
         "api-key",
-        0.7,
+        0.64,
         ("key", "token", "secret", "credential"),
-        rf"(?i:\b(?:(?:api|access|auth|license|secret|private|signing|encryption|deploy|client|bot)[ -]?(?:key|token|secret)|token|secret|credentials?|unlock key|recovery (?:key|code))\b{_IS}){_SPOKEN}",
+        rf"(?i:\b(?:(?:api|access|auth|license|secret|private|signing|encryption|deploy|client|bot)[ -]?(?:key|"
+        rf"token|secret)|token|secret|credentials?|unlock key|recovery (?:key|code))\b{_IS}){_SPOKEN}",
         lambda value, match: _opaque(value, match) and not judge.is_digest(value),
     ),
     Rule(
@@ -339,7 +357,9 @@ RULES: tuple[Rule, ...] = (
         "password",
         0.7,
         ("as", "password", "pin"),
-        r"(?i:\b(?:use|used|using|with|type|enter|put|has|have|gave|chose|set))\s+[\"'`“]?([^\s\"'`“”,;]{4,128})[\"'`”]?\s+(?i:(?:as|is|for)\s+(?:the|a|its|their|our|my|his|her|root|admin)?\s?(?:[a-z]+\s)?(?:password|passphrase|passcode|pin))\b",
+        r"(?i:\b(?:use|used|using|with|type|enter|put|has|have|gave|chose|set))\s+[\"'`“]?([^\s\"'`“”,;]{4,128})"
+        r"[\"'`”]?\s+(?i:(?:as|is|for)\s+(?:the|a|its|their|our|my|his|her|root|admin)?\s?(?:[a-z]+\s)?(?:password|"
+        r"passphrase|passcode|pin))\b",
         lambda value, match: (
             value.isdigit() or judge.is_password(value, quoted=match.string[match.start(1) - 1] in "\"'`“", assigned=False)
         ),
@@ -349,7 +369,8 @@ RULES: tuple[Rule, ...] = (
         "password",
         0.7,
         ("pass", "pwd", "pin"),
-        r"(?i:\b(?:with|using|and|has|have|its|via)\s+(?:the\s)?(?:[a-z]+\s)?(?:password|passphrase|passwd|passcode|pwd|pin))\s+[\"'`“(]?([^\s\"'`“”,;()<>]{4,128})",
+        r"(?i:\b(?:with|using|and|has|have|its|via)\s+(?:the\s)?(?:[a-z]+\s)?(?:password|passphrase|passwd|"
+        r"passcode|pwd|pin))\s+[\"'`“(]?([^\s\"'`“”,;()<>]{4,128})",
         lambda value, match: (
             not _UNIT.match(match.string, match.end())
             and (value.isdigit() or judge.is_password(value, quoted=match.string[match.start(1) - 1] in "\"'`“", assigned=False))
@@ -360,7 +381,7 @@ RULES: tuple[Rule, ...] = (
         "password",
         0.65,
         ("pass", "pwd"),
-        r"(?i:\b(?:password|passphrase|passwd|pwd|pass))\s+[\"'`“(]?([^\s\"'`“”,;()<>]{6,128})",
+        r"(?i:\b(?:password|passphrase|passwd|pwd))[ \t]+[\"'`“(]?([^\s\"'`“”,;()<>]{6,128})",
         _strong,
     ),
     Rule(
@@ -368,7 +389,8 @@ RULES: tuple[Rule, ...] = (
         "password",
         0.7,
         ("login", "log in", "cred", "user", "account"),
-        r"(?i:\b(?:log ?in|credentials?|creds|user(?:name)?/pass(?:word)?|account)\b)[^\n:=/]{0,40}?(?:\s(?:is|are|with|as)|[:=])\s{0,3}[\"'`]?[\w.@+-]{1,64}[\"'`]?\s{0,2}[/:|]\s{0,2}[\"'`]?([^\s\"'`,;/]{6,128})",
+        r"(?i:\b(?:log ?in|credentials?|creds|user(?:name)?/pass(?:word)?|account)\b)[^\n:=/]{0,40}?(?:\s(?:is|"
+        r"are|with|as)|[:=])\s{0,3}[\"'`]?[\w.@+-]{1,64}[\"'`]?\s{0,2}[/:|]\s{0,2}[\"'`]?([^\s\"'`,;/]{6,128})",
         _strong,
     ),
 )
