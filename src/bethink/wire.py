@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bethink.config import Settings, load
 from bethink.errors import ConfigError
@@ -11,10 +11,11 @@ from bethink.model import Access, Scope
 from bethink.project import project_of
 from bethink.service.core import Limits, Writer
 from bethink.service.memories import Memories
+from bethink.service.sealing import LazySeal
 
 if TYPE_CHECKING:
     from bethink.embed.base import Embedder
-    from bethink.seal.chain import SealChain
+    from bethink.seal.chain import Chain
     from bethink.stores.base import Store
 
 
@@ -81,12 +82,25 @@ def embedder_of(settings: Settings) -> Embedder | None:
     raise ConfigError(f"MEMORY_EMBEDDER is {name!r}.", hint="Use onnx, openai, ollama, tei or none.")
 
 
-def seal_of(settings: Settings) -> SealChain:
+def seal_of(settings: Settings) -> LazySeal:
     """What secrets are sealed with; keys are read or made when the first secret comes."""
-    from bethink.seal.chain import SealChain
 
-    values: dict[str, Any] = {name: settings[name] for name in ("VAULT_ADDR", "VAULT_TOKEN", "VAULT_ROLE", "VAULT_MOUNT", "VAULT_PREFIX")}
-    return SealChain(settings.home, encryption_key=settings["MEMORY_ENCRYPTION_KEY"], vault=values)
+    def build() -> Chain:
+        from bethink.seal import chain
+        from bethink.seal.vault import VaultSettings
+
+        vault = None
+        if settings["VAULT_ADDR"]:
+            vault = VaultSettings(
+                addr=settings["VAULT_ADDR"],
+                token=settings["VAULT_TOKEN"],
+                role=settings["VAULT_ROLE"],
+                mount=settings["VAULT_MOUNT"],
+                prefix=settings["VAULT_PREFIX"],
+            )
+        return chain.build(settings.home, encryption_key=settings["MEMORY_ENCRYPTION_KEY"], vault=vault)
+
+    return LazySeal(build)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -15,7 +15,7 @@ from bethink.stores.base import Store, Transaction
 
 if TYPE_CHECKING:
     from bethink.embed.base import Embedder
-    from bethink.seal.chain import SealChain
+    from bethink.service.sealing import LazySeal
 
 
 #: Links whose source stands or falls with their target.
@@ -56,7 +56,7 @@ class Core:
         access: Access,
         *,
         embedder: Embedder | None = None,
-        seal: SealChain | None = None,
+        seal: LazySeal | None = None,
         writer: Writer | None = None,
         here: Scope | None = None,
         limits: Limits | None = None,

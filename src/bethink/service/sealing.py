@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bethink.errors import BethinkError, NotFound, SealUnavailable
-from bethink.model import Memory
+from bethink.model import Filter, Memory
 from bethink.service.core import Core
 
 if TYPE_CHECKING:
     from bethink.seal.base import Sealed
+    from bethink.seal.chain import Chain, Moved, Row
 
 #: What stands for a content that is sealed as a whole.
 WHOLE = "[REDACTED:sensitive]"
 Secrets = Sequence[tuple[str, "Sealed"]]
+
+
+class LazySeal:
+    """The seal chain, built when the first secret comes: most processes never see one."""
+
+    def __init__(self, build: Callable[[], Chain]) -> None:
+        self._build = build
+        self._chain: Chain | None = None
+
+    @property
+    def chain(self) -> Chain:
+        if self._chain is None:
+            self._chain = self._build()
+        return self._chain
 
 
 class Sealing(Core):
@@ -62,7 +78,7 @@ class Sealing(Core):
     def _seal_all(self, memory: Memory, secrets: Sequence[tuple[str, str]]) -> Secrets:
         if self.seal is None:
             raise SealUnavailable("There is nothing to seal a secret with.")
-        return [(name, self.seal.seal(memory.owner, memory.id, name, secret)) for name, secret in secrets]
+        return [(name, self.seal.chain.seal(memory.owner, memory.id, name, secret)) for name, secret in secrets]
 
     def _twin_with_same_secrets(self, memory: Memory, secrets: Secrets) -> str | None:
         """The id of the memory with the same words and the same secrets, if there is one."""
@@ -72,7 +88,7 @@ class Sealing(Core):
             return None
         try:
             known = sorted(self._opened(same))
-            given = sorted((name, self.seal.open(memory.owner, memory.id, name, one.blob, one.meta)) for name, one in secrets)
+            given = sorted((name, self.seal.chain.open(memory.owner, memory.id, name, one.blob, one.meta)) for name, one in secrets)
         except BethinkError:
             return None
         return same.id if known == given else None
@@ -81,7 +97,7 @@ class Sealing(Core):
         if self.seal is None:
             raise SealUnavailable("There is nothing to open a secret with.")
         return [
-            (name, self.seal.open(memory.owner, memory.id, name, blob, meta))
+            (name, self.seal.chain.open(memory.owner, memory.id, name, blob, meta))
             for name, blob, meta in self.store.secrets_of(self.access, memory.id)
         ]
 
@@ -104,7 +120,69 @@ class Sealing(Core):
         content = secrets.get("content", memory.content)
         return {"id": memory.id, "category": memory.category, "content": content, "secrets": secrets}
 
+    def rotate_secrets(self) -> Iterator[Moved]:
+        """Makes a new key where this machine's is in use, and seals again what an older key sealed; one answer a secret.
+
+        May be interrupted at any time and is resumed by the next call.
+        """
+        chain = self._chain()
+        chain.new_local_key()
+        yield from self._moving(chain.rotate)
+
+    def migrate_secrets(self, to: str | None = None) -> Iterator[Moved]:
+        """Moves secrets to another tier (the preferred one unless named); one answer a secret, resumable."""
+        chain = self._chain()
+        yield from self._moving(lambda rows: chain.migrate(rows, to))
+
+    def seal_missed(self) -> int:
+        """Looks through everything stored for secrets that were not recognised when it was written, and seals them.
+
+        Answers how many memories were changed; their histories lose the texts that held the secrets.
+        """
+        changed = 0
+        every = Filter(statuses=())
+        for where in (every, replace(every, deleted=True)):
+            for memory in self.store.walk(self.access, where, self.now()):
+                clean, secrets = self._sealed(memory)
+                if secrets:
+                    self._seal_afterwards(memory, clean, secrets)
+                    changed += 1
+        return changed
+
+    def secrets(self) -> dict[str, Any]:
+        """How many secrets are sealed, by tier, and how many wait for a better one."""
+        by_tier: dict[str, int] = {}
+        queued = 0
+        for _, _, _, _, meta in self.store.walk_secrets(self.access):
+            by_tier[str(meta.get("tier"))] = by_tier.get(str(meta.get("tier")), 0) + 1
+            queued += bool(meta.get("queued_for"))
+        return {"total": sum(by_tier.values()), "by_tier": by_tier, "queued": queued}
+
+    def _chain(self) -> Chain:
+        if self.seal is None:
+            raise SealUnavailable("There is nothing to seal with.")
+        return self.seal.chain
+
+    def _moving(self, move: Callable[[Iterable[Row]], Iterator[Moved]]) -> Iterator[Moved]:
+        from bethink.seal.chain import Row
+
+        for moved in move([Row(*row) for row in self.store.walk_secrets(self.access)]):
+            if moved.sealed is not None:
+                with self.store.write(self.access) as tx:
+                    tx.put_secret(moved.row.memory, moved.row.name, moved.sealed.blob, {"tier": moved.sealed.tier, **moved.sealed.meta})
+                    tx.append_audit(self.now(), self._actor, "reseal", moved.row.memory, {"tier": moved.sealed.tier})
+                moved.release()
+            yield moved
+
+    def _seal_afterwards(self, memory: Memory, clean: Memory, secrets: Secrets) -> None:
+        fields = {name: getattr(clean, name) for name in ("content", "expanded_keywords", "tags", "origin", "sealed", "content_hash")}
+        with self.store.write(self.access) as tx:
+            self._change(tx, memory, "seal", self.now(), **fields)
+            tx.scrub_revisions(memory.id)
+            for name, sealed in secrets:
+                tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+
     def _erase_secrets(self, memory: Memory) -> None:
         for name, blob, meta in self.store.secrets_of(self.access, memory.id):
             if self.seal is not None:
-                self.seal.erase(memory.owner, memory.id, name, blob, meta)
+                self.seal.chain.erase(memory.owner, memory.id, name, blob, meta)

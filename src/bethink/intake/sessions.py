@@ -1,0 +1,67 @@
+"""What a hook must know of its session from one call to the next: what was shown, what was asked, what to keep.
+
+One small JSON file per session under ``MEMORY_HOME/run/sessions``; nothing is lost for good when it goes.
+On the hook path: standard library alone.
+"""
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bethink.hosts.base import session_key
+
+#: Ids that are remembered as shown; a session that was shown more has forgotten the first itself.
+MAX_SEEN = 400
+_FORGET_SECONDS = 14 * 86_400
+_MAX_PROMPT = 20_000
+
+
+class SessionState(NamedTuple):
+    """The state of one session."""
+
+    seen: tuple[str, ...] = ()
+    #: The last prompt of the person.
+    prompt: str = ""
+    #: Lines kept before a compaction, to be given back after it.
+    kept: tuple[str, ...] = ()
+    #: Seconds since 1970 of the last brief.
+    briefed: float = 0.0
+
+
+def load(home: Path, session: str) -> SessionState:
+    """The state of a session; the empty one when it is new or cannot be read."""
+    try:
+        raw: Any = json.loads(_path(home, session).read_bytes())
+        return SessionState(tuple(map(str, raw["seen"])), str(raw["prompt"]), tuple(map(str, raw["kept"])), float(raw["briefed"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return SessionState()
+
+
+def save(home: Path, session: str, state: SessionState) -> None:
+    """Writes the state down; a full disk only makes the session forgetful."""
+    path = _path(home, session)
+    body = {"seen": state.seen[-MAX_SEEN:], "prompt": state.prompt[:_MAX_PROMPT], "kept": state.kept, "briefed": state.briefed}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            json.dump(body, file)
+        temporary.replace(path)
+
+
+def sweep(home: Path) -> None:
+    """Removes the state of sessions that ended long ago."""
+    oldest = time.time() - _FORGET_SECONDS
+    with suppress(OSError):
+        for path in (home / "run" / "sessions").iterdir():
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+def _path(home: Path, session: str) -> Path:
+    return home / "run" / "sessions" / f"{session_key(session)}.json"
