@@ -15,7 +15,7 @@ from bethink.hosts import HOSTS, dialect
 from bethink.hosts.base import NOTHING, HookEvent, Reply, approved, session_key
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "hosts"
-CASES = sorted(GOLDEN.glob("*/*.json"))
+CASES = sorted(case for host in HOSTS for case in (GOLDEN / host).glob("*.json"))
 REPLIES = {
     "nothing": NOTHING,
     "context": Reply("NOTE"),
