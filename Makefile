@@ -10,7 +10,7 @@ WORKERS ?= auto
 TRANSCRIPTS ?=
 # a folder with evaluation data; benchmarks and tests that need it say when it is missing
 BENCH_EVAL ?= $(or $(BETHINK_EVAL),$(wildcard ../shared/eval))
-BENCH ?= $(sort $(shell grep -ls __main__ bench/*.py))
+BENCH ?= $(sort $(shell grep -rls --include=*.py __main__ bench))
 export TRANSCRIPTS BENCH_EVAL
 ifneq ($(strip $(BENCH_EVAL)),)
 export BETHINK_EVAL := $(abspath $(BENCH_EVAL))
@@ -55,7 +55,12 @@ demo: setup ## two assistants, two processes, one memory; TRANSCRIPTS=FOLDER add
 	@$(PY) scripts/demo.py
 
 bench: setup ## measure quality and speed; BENCH_EVAL=FOLDER holds the evaluation data, BENCH= picks scripts
-	@for script in $(BENCH); do echo "== $$script"; $(PY) "$$script"; done
+	@mkdir -p bench/results
+	@for script in $(BENCH); do \
+	    echo "== $$script"; options=(); \
+	    if grep -q -- --markdown "$$script"; then options=(--markdown "bench/results/$$(basename "$$script" .py).md"); fi; \
+	    $(PY) "$$script" "$${options[@]}"; \
+	done
 	$(PY) scripts/docs_parts.py
 
 docs: setup ## write the generated pages again
