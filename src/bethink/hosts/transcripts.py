@@ -280,7 +280,8 @@ _INTERRUPTED: Final = re.compile(r"\[Request interrupted by user[^\]]{0,80}\]")
 def said(text: str, noise: frozenset[str] = frozenset()) -> str:
     """What a person really wrote: without what programs put around it and without what we injected ourselves.
 
-    `noise` names more tags whose content is not the person's. A slash command keeps its name and words when it has words; alone it is not worth keeping.
+    `noise` names more tags whose content is not the person's. A slash command
+    keeps its name and words when it has words; alone it is not worth keeping.
     """
     text = without_ours(text)
     if text.startswith("# AGENTS.md instructions for "):

@@ -318,7 +318,7 @@ def opencode(tmp_path: Path) -> Path:
     database = apsw.Connection(str(path))
     database.execute("""
         CREATE TABLE session (id text PRIMARY KEY, parent_id text, directory text NOT NULL, title text NOT NULL);
-        CREATE TABLE message (id text PRIMARY KEY, session_id text NOT NULL, time_created integer, time_updated integer, data text NOT NULL);
+        CREATE TABLE message (id text PRIMARY KEY, session_id text, time_created integer, time_updated integer, data text);
         CREATE TABLE part (id text PRIMARY KEY, message_id text NOT NULL, session_id text NOT NULL, data text NOT NULL);
         INSERT INTO session VALUES ('ses_1', NULL, '/home/u/app', 'Ports'), ('ses_2', 'ses_1', '/home/u/app', 'Side');
     """)
