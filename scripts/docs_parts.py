@@ -7,6 +7,7 @@ that a benchmark wrote.
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,27 @@ def errors() -> str:
     return table(("error", "meaning", "what to do", "exit code"), rows)
 
 
-GENERATED = {"settings": settings, "errors": errors}
+def tools() -> str:
+    """The default MCP tools with their parameters, as a client is told."""
+    from bethink.front.mcp.tools import TOOLS
+
+    kinds = {"texts": "list of texts, or a text with commas", "flag": "true or false", "list": "list"}
+    sections = []
+    for tool in TOOLS:
+        marks = [word for word, is_so in (("reads only", tool.read_only), ("changes what is there", tool.destructive)) if is_so]
+        rows: list[tuple[object, ...]] = []
+        for param in tool.params:
+            about = [param.about] if param.about else []
+            about += ["One of " + ", ".join(f"`{choice}`" for choice in param.choices) + "."] if param.choices else []
+            default = "required" if param.required else "" if param.default is None else f"`{json.dumps(param.default)}`"
+            rows.append((f"`{param.name}`", kinds.get(param.kind, param.kind), " ".join(about), default))
+        body = table(("parameter", "kind", "meaning", "default"), rows) if rows else "No parameters."
+        head = f"## `{tool.name}`\n\n{tool.about}"
+        sections.append(head + (f" *({', '.join(marks)})*" if marks else "") + f"\n\n{body}\n")
+    return "\n".join(sections)
+
+
+GENERATED = {"settings": settings, "errors": errors, "tools": tools}
 
 
 def filled(page: Path) -> str:
