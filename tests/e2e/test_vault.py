@@ -276,6 +276,8 @@ def test_a_kubernetes_service_account_logs_in_and_logs_in_again(server: openbao.
         "iss": "kubernetes/serviceaccount",
         "sub": "system:serviceaccount:apps:bethink",
         "aud": ["vault"],
+        "iat": int(time.time()) - 60,
+        "nbf": int(time.time()) - 60,
         "exp": int(time.time()) + 3600,
         "kubernetes.io": {"namespace": "apps", "serviceaccount": {"name": "bethink", "uid": "u1"}},
     }
@@ -302,6 +304,8 @@ def test_a_kubernetes_service_account_logs_in_and_logs_in_again(server: openbao.
         time.sleep(3)
         assert seal.open("alice", "k8s", "n", b"", sealed.meta) == SECRET
         assert len(logins) == 2
+        with pytest.raises(SealDenied, match="login"):
+            VaultSeal(settings(server, None, role="another", token_file=file)).seal("alice", "k8s", "n", SECRET)
         file.unlink()
         time.sleep(3)
         with pytest.raises(SealDenied, match="service account"):

@@ -233,13 +233,11 @@ class VaultSeal:
         addr, s = self._settings.addr, self._settings
         try:
             yield
-        except vault.Forbidden:
+        except (vault.Forbidden, vault.Unauthorized):
             self._check_at = 0.0
             rights = f"create, read, update, delete on {s.mount}/data/{s.prefix}/*, read and delete on …/metadata/…, update on …/destroy/…"
             hint = f"The token is wrong, has expired, or its policy does not allow {rights}."
             raise SealDenied(f"Vault at {addr} denied the request.", hint=hint) from None
-        except vault.Unauthorized:
-            raise SealDenied(f"Vault at {addr} refused the login.", hint="Check VAULT_TOKEN or VAULT_ROLE.") from None
         except vault.VaultDown:
             raise SealUnavailable(
                 f"Vault at {addr} is sealed or in maintenance.", hint="Unseal it, then repeat; nothing was stored in the clear."
@@ -262,12 +260,22 @@ class VaultSeal:
         if self._client is None:
             client = hvac.Client(url=s.addr, token=s.token, timeout=s.timeout, verify=s.verify, namespace=s.namespace)
             if not s.token:
-                client.auth.kubernetes.login(role=s.role, jwt=self._service_account(), mount_point=s.kubernetes_mount)
+                self._log_in(client)
             self._client = client
             self._check_at = 0.0
         if time.monotonic() >= self._check_at:
             self._keep_alive(self._client)
         return self._client
+
+    def _log_in(self, client: hvac.Client) -> None:
+        from hvac.exceptions import Forbidden, InvalidRequest, Unauthorized
+
+        s = self._settings
+        try:
+            client.auth.kubernetes.login(role=s.role, jwt=self._service_account(), mount_point=s.kubernetes_mount)
+        except (Forbidden, InvalidRequest, Unauthorized):
+            hint = f"Check VAULT_ROLE ({s.role}) and the login method at auth/{s.kubernetes_mount}."
+            raise SealDenied(f"Vault at {s.addr} refused the login of the service account.", hint=hint) from None
 
     def _keep_alive(self, client: hvac.Client) -> None:
         """Renews the token in the second half of its life."""
