@@ -131,6 +131,10 @@ class Truth(Core):
         """The audit log from a number on."""
         return list(self.store.audit(self.access, after=after))
 
+    def verify_audit(self) -> int | None:
+        """The number of the first audit entry that was tampered with, None when the log is whole."""
+        return self.store.verify_audit()
+
     def rollback(
         self, *, session: str | None = None, source: str | None = None, since: datetime | None = None, do_it: bool = False
     ) -> RolledBack:

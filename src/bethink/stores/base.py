@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from bethink.model import Access, Filter, Link, Memory, Page, Revision, Scope
 from bethink.rank import Found
@@ -181,6 +182,10 @@ class Store(Protocol):
 
     def audit(self, access: Access, *, after: int = 0) -> Iterator[AuditEntry]: ...
 
+    def verify_audit(self) -> int | None:
+        """The number of the first audit entry that was tampered with, None when the chain is whole."""
+        ...
+
     # vectors
 
     def vectors_of(self, access: Access, ids: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
@@ -205,4 +210,19 @@ class Store(Protocol):
 
     def drop_vectors(self) -> None:
         """Forgets all vectors and queues every memory again (before re-embedding with another embedder)."""
+        ...
+
+
+@runtime_checkable
+class FileStore(Store, Protocol):
+    """A store that is one file on this machine."""
+
+    path: Path
+
+    def check(self) -> list[str]:
+        """What the database finds wrong with the file; an empty list when it is sound."""
+        ...
+
+    def backup(self, target: Path) -> None:
+        """Copies the live store to a new file, consistently."""
         ...

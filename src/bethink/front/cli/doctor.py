@@ -1,0 +1,222 @@
+"""`bethink doctor`: what works, what does not and what to do about it, with every setting and where it came from."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bethink.errors import BethinkError, EmbedderMismatch, StoreCorrupt, StoreError
+from bethink.front.cli import shown
+from bethink.front.cli.asked import opened, project_here, settings_of
+from bethink.model import Draft, Filter, Query, Reach, Scope
+from bethink.stores.base import FileStore
+
+if TYPE_CHECKING:
+    from bethink.config import Settings
+    from bethink.service.memories import Memories
+
+BROKEN = 3
+#: A file larger than this is checked only when asked: it takes minutes.
+_QUICK_BYTES = 512 * 1024 * 1024
+#: Least likeness (0..100) of a setting's name that an unknown variable may have meant.
+_MEANT = 75
+
+
+@dataclass
+class Check:
+    """One thing that was looked at. `hint` says what to do when it is not well."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+@dataclass
+class Report:
+    """All that was found."""
+
+    checks: list[Check] = field(default_factory=list)
+    settings: list[dict[str, str]] = field(default_factory=list)
+    unknown: list[dict[str, str | None]] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    def shape(self) -> dict[str, Any]:
+        return {
+            "ok": self.ok,
+            **self.facts,
+            "checks": [{"name": one.name, "ok": one.ok, "detail": one.detail, "hint": one.hint} for one in self.checks],
+            "settings": self.settings,
+            "unknown_variables": self.unknown,
+        }
+
+    def show(self) -> None:
+        for check in self.checks:
+            shown.say(f"{'ok ' if check.ok else 'BAD'}  {check.name + ':':<12}{shown.clean(check.detail)}")
+            if not check.ok and check.hint:
+                shown.say(f"     {'':<12}{shown.clean(check.hint)}")
+        shown.say()
+        rows = [[one["name"], shown.clean(one["value"]), shown.clean(one["origin"])] for one in self.settings]
+        shown.table(["Setting", "Value", "From"], rows, wide="Value")
+        for one in self.unknown:
+            meant = f" Did you mean {one['did_you_mean']}?" if one["did_you_mean"] else ""
+            shown.say(f"The variable {shown.clean(str(one['name']))} is set and means nothing here.{meant}")
+
+
+def examine(project: str | None, *, full: bool = False) -> Report:
+    """Looks at everything; a part that is broken is reported and keeps nothing else from being looked at."""
+    from importlib.metadata import version
+
+    report = Report(facts={"version": version("bethink")})
+    try:
+        settings = settings_of(project)
+    except BethinkError as error:
+        report.checks.append(Check("settings", False, error.message, error.hint))
+        return report
+    report.facts["project"] = project_here(settings)
+    report.settings = [
+        {"name": name, "value": _in_force(report, settings, name), "origin": settings.origins[name]} for name in settings.values
+    ]
+    report.unknown = [{"name": name, "did_you_mean": _meant(name)} for name in settings.unknown]
+    report.checks.append(Check("settings", True, f"{len(report.settings)} known, {len(report.unknown)} unknown variables"))
+    try:
+        with opened(project) as memories:
+            _look(report, memories, settings, full)
+    except BethinkError as error:
+        report.checks.append(Check("store", False, error.message, error.hint))
+    return report
+
+
+def _look(report: Report, memories: Memories, settings: Settings, full: bool) -> None:
+    looks: tuple[tuple[str, Callable[[], str]], ...] = (
+        ("round trip", lambda: _round_trip(memories)),
+        ("store", lambda: _store(report, memories, settings, full)),
+        ("audit", lambda: _audit(memories)),
+        ("embedder", lambda: _embedder(report, memories)),
+        ("seal", lambda: _seal(report, memories)),
+        ("captured", lambda: _captured(report, settings)),
+    )
+    for name, look in looks:
+        try:
+            report.checks.append(Check(name, True, look()))
+        except BethinkError as error:
+            report.checks.append(Check(name, False, error.message, error.hint))
+        except Exception as error:
+            report.checks.append(Check(name, False, f"{type(error).__name__}: {error}", "Please report it."))
+
+
+def _round_trip(memories: Memories) -> str:
+    """Stores a memory where nobody looks, finds it, and erases it."""
+    word = "probe" + secrets.token_hex(6)
+    scope = Scope.of("bethink-doctor", word)
+    started = time.perf_counter()
+    stored = memories.remember(Draft(f"The doctor leaves {word} here for a moment.", category="notes", scope=scope, source="doctor")).memory
+    wrote = time.perf_counter()
+    where = Filter(reach=Reach((scope.project or "",), word, include_global=False), statuses=())
+    try:
+        found = memories.recall(Query(word, where=where, mode="keyword", limit=1))
+        read = time.perf_counter()
+    finally:
+        memories.flush_uses()
+        memories.forget(stored.id)
+        memories.purge(stored.id)
+    if [hit.memory.id for hit in found.hits] != [stored.id]:
+        raise StoreError("What was just stored was not found again.", hint="Repeat with --full; restore a backup if it is damaged.")
+    if memories.list(where, limit=1).total:
+        raise StoreError("The probe could not be erased.")
+    return f"written in {_ms(wrote - started)}, found in {_ms(read - wrote)}, erased again"
+
+
+def _store(report: Report, memories: Memories, settings: Settings, full: bool) -> str:
+    stats = memories.stats()
+    report.facts["store"] = {name: stats[name] for name in ("total", "deleted", "pending_vectors", "db_bytes")}
+    said = f"{stats['total']:,} memories, {stats['deleted']:,} deleted, {stats['db_bytes'] / 1e6:,.1f} MB"
+    store = memories.store
+    if not isinstance(store, FileStore):
+        return said
+    report.facts["store"]["path"] = str(store.path)
+    said += f" in {store.path}"
+    if os.name == "posix" and stat.S_IMODE(settings.home.stat().st_mode) & 0o077 and settings.home in store.path.parents:
+        said += f"; others may look into {settings.home} (chmod 700)"
+    if stats["db_bytes"] > _QUICK_BYTES and not full:
+        return f"{said}; not checked for damage (--full does)"
+    if wrong := store.check():
+        raise StoreCorrupt(f"{store.path} is damaged: {'; '.join(wrong[:3])}.")
+    report.facts["store"]["integrity"] = "ok"
+    return f"{said}, sound"
+
+
+def _audit(memories: Memories) -> str:
+    broken = memories.verify_audit()
+    if broken is not None:
+        raise StoreCorrupt(f"The audit log was changed at entry {broken}.", hint="Compare with a backup.")
+    return "the log is whole"
+
+
+def _embedder(report: Report, memories: Memories) -> str:
+    if memories.embedder is None:
+        return "none: keywords only"
+    started = time.perf_counter()
+    memories.embedder.query("does the model answer?")
+    took = time.perf_counter() - started
+    identity, stored = memories.embedder.identity, memories.store.embedder()
+    waiting = memories.stats()["pending_vectors"]
+    report.facts["embedder"] = {"identity": str(identity), "stored": str(stored) if stored else None, "pending_vectors": waiting}
+    if stored is not None and stored != identity:
+        raise EmbedderMismatch(f"The vectors were made by {stored}, the embedder is {identity}.")
+    return f"{identity}, answered in {_ms(took)}, {waiting:,} memories wait for a vector"
+
+
+def _seal(report: Report, memories: Memories) -> str:
+    summary = memories.secrets()
+    report.facts["secrets"] = summary
+    if memories.seal is None:
+        raise StoreError("There is nothing to seal secrets with.")
+    chain = memories.seal.chain
+    health = chain.healthy()
+    if not health.ok:
+        from bethink.errors import SealUnavailable
+
+        raise SealUnavailable(f"{chain.name}: {health.detail}")
+    queued = f", {summary['queued']} wait for {chain.name} (`bethink secrets migrate`)" if summary["queued"] else ""
+    return f"{chain.name}: {health.detail}; {summary['total']} sealed{queued}"
+
+
+def _captured(report: Report, settings: Settings) -> str:
+    from bethink.intake import spool
+
+    waiting, failed = len(spool.pending(settings.home)), len(spool.failed(settings.home))
+    report.facts["spool"] = {"waiting": waiting, "failed": failed}
+    return f"{waiting:,} captures wait" + (
+        f", {failed:,} could not be taken in (see {settings.home / 'spool' / 'failed'})" if failed else ""
+    )
+
+
+def _in_force(report: Report, settings: Settings, name: str) -> str:
+    """A setting's value; where it has none, what stands for it."""
+    instead = {"MEMORY_DB": settings.database, "MEMORY_CLIENT_ID": settings.client, "MEMORY_PROJECT": report.facts["project"]}
+    return settings.shown(name) or str(instead.get(name) or "")
+
+
+def _meant(name: str) -> str | None:
+    """The setting that an unknown variable may have meant."""
+    from rapidfuzz import fuzz, process
+
+    from bethink.config import SETTINGS
+
+    names = [each for setting in SETTINGS for each in (setting.name, *setting.aliases)]
+    found = process.extractOne(name, names, scorer=fuzz.ratio, score_cutoff=_MEANT)
+    return found[0] if found else None
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

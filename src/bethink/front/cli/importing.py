@@ -1,0 +1,193 @@
+"""Files of memories: JSON arrays, read as they come, and JSON lines."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bethink.errors import BethinkError, Conflict, InvalidInput, NotFound
+from bethink.front import fields, shapes
+from bethink.front.cli import shown, stream
+from bethink.model import Scope
+from bethink.service.memories import Memories
+
+#: Errors that are told one by one; the others are counted.
+_TOLD = 20
+Json = dict[str, Any]
+
+
+@dataclass
+class Outcome:
+    """What became of a file's entries."""
+
+    actions: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    errors: list[Json] = field(default_factory=list)
+    links: int = 0
+    links_without_end: int = 0
+
+    @property
+    def failed(self) -> int:
+        return self.actions["refused"]
+
+    def shape(self) -> Json:
+        counts = {name: self.actions[name] for name in ("added", "merged", "superseding", "quarantined", "sealed", "refused")}
+        return {
+            **counts,
+            "links": self.links,
+            "links_without_end": self.links_without_end,
+            "ignored_fields": dict(self.ignored),
+            "errors": self.errors,
+        }
+
+    def show(self) -> None:
+        rows = [[name.replace("_", " "), f"{value:,}"] for name, value in self.shape().items() if isinstance(value, int) and value]
+        shown.table(["Outcome", "Memories"], rows or [["nothing to import", "0"]], wide="Outcome", right=("Memories",))
+        for name, count in self.ignored.items():
+            shown.note(f"The field {name!r} means nothing here and was left out {count:,} times.")
+        for problem in self.errors:
+            shown.note(f"Entry {problem['entry']}: {problem['error']} {problem['hint']}")
+        if self.failed > len(self.errors):
+            shown.note(f"… and {self.failed - len(self.errors):,} more.")
+
+
+def import_file(memories: Memories, name: str, here: Scope, source: str) -> Outcome:
+    """Stores every entry of a file; what cannot be stored is reported and stops nothing.
+
+    Raises:
+        InvalidInput: the file cannot be read, or is not JSON; what came before the fault is stored.
+        StoreError, SealError: the store or the seal is in trouble; importing again goes on where it ended.
+    """
+    outcome = Outcome()
+    edges: list[tuple[str, str, str, str]] = []
+    with _open(name) as file, _Progress() as progress:
+        for number, entry in enumerate(_entries(file, name), 1):
+            _store(memories, number, entry, here, source, outcome, edges)
+            progress(number)
+    for edge in edges:
+        _link(memories, edge, outcome)
+    return outcome
+
+
+def _store(
+    memories: Memories, number: int, entry: Any, here: Scope, source: str, outcome: Outcome, edges: list[tuple[str, str, str, str]]
+) -> None:
+    try:
+        if isinstance(entry, BethinkError):
+            raise entry
+        if not isinstance(entry, dict):
+            raise InvalidInput("It is not an object.", hint='Write it as {"content": "…"}.')
+        outcome.ignored.update(fields.unknown(entry, fields.DRAFT_FIELDS, exported=True))
+        answer = memories.remember(fields.draft_of(entry, here, memories.now(), source=source))
+    except (InvalidInput, Conflict, NotFound) as error:
+        outcome.actions["refused"] += 1
+        if len(outcome.errors) < _TOLD:
+            outcome.errors.append({"entry": number, **shapes.error(error)})
+        return
+    outcome.actions[answer.action] += 1
+    outcome.actions["superseding"] += bool(answer.superseded)
+    outcome.actions["sealed"] += bool(answer.sealed)
+    outcome.actions["quarantined"] += answer.memory.status == "quarantined" and entry.get("status") != "quarantined"
+    for link in entry.get("links") or ():
+        if isinstance(link, dict) and isinstance(link.get("target"), str) and isinstance(link.get("type"), str):
+            edges.append((answer.memory.id, link["target"], link["type"], str(link.get("note") or "")))
+
+
+def _link(memories: Memories, edge: tuple[str, str, str, str], outcome: Outcome) -> None:
+    """Joins what is there; the other end of a link may not have been exported."""
+    try:
+        memories.link(*edge)
+        outcome.links += 1
+    except (NotFound, InvalidInput):
+        outcome.links_without_end += 1
+
+
+def _open(name: str) -> BinaryIO:
+    if name == "-":
+        return stream.stdin()
+    try:
+        return Path(name).expanduser().open("rb")
+    except OSError as error:
+        raise InvalidInput(f"Cannot read {name}: {error.strerror or error}.") from None
+
+
+def _entries(file: BinaryIO, name: str) -> Iterator[Any]:
+    """The entries of an array, of `{"memories": […]}`, or of JSON lines; an unreadable line is answered with its error."""
+    if name.endswith((".jsonl", ".ndjson")):
+        for _, line in stream.lines(file):
+            yield _entry(line)
+        return
+    import ijson
+
+    head = _Peeked(file)
+    path = "item" if head.first == b"[" else "memories.item"
+    if head.first not in (b"[", b"{"):
+        raise InvalidInput(f"{name} holds no JSON array.", hint='Import what `bethink export` wrote, or [{"content": "…"}].')
+    found = 0
+    try:
+        for entry in ijson.items(head, path, use_float=True):
+            found += 1
+            yield entry
+    except ijson.JSONError as error:
+        raise InvalidInput(
+            f"{name} is not JSON after entry {found}: {' '.join(str(error).split())[:200]}",
+            hint="What came before was imported; repair the file and import it again.",
+        ) from None
+    except UnicodeDecodeError:
+        raise InvalidInput(f"{name} is not UTF-8 after entry {found}.", hint="Convert it first, for example with iconv.") from None
+    if not found and path != "item":
+        raise InvalidInput(f"{name} holds an object without memories.", hint='Write {"memories": […]} or an array.')
+
+
+def _entry(line: bytes | None) -> Any:
+    if line is None:
+        return InvalidInput(f"The line is longer than {stream.MAX_LINE:,} bytes.")
+    try:
+        return fields.object_of(line)
+    except InvalidInput as error:
+        return error
+
+
+class _Peeked:
+    """A file whose first telling byte was looked at; a byte order mark is left out."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        start = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
+        while not start and (more := file.read(4096)):
+            start = more.lstrip()
+        self._start = start
+        self.first = start[:1]
+
+    def read(self, size: int = -1) -> bytes:
+        if self._start and size != 0:
+            piece, self._start = self._start, b""
+            return piece
+        return self._file.read(size)
+
+
+class _Progress:
+    """Counts on stderr, where somebody watches."""
+
+    _EVERY = 100
+
+    def __init__(self) -> None:
+        self._watched = sys.stderr.isatty()
+        self._said = False
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __call__(self, number: int) -> None:
+        if self._watched and number % self._EVERY == 0:
+            sys.stderr.write(f"\r{number:,} entries")
+            sys.stderr.flush()
+            self._said = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._said:
+            sys.stderr.write("\r\033[K")
