@@ -76,6 +76,7 @@ def section(command: Any, context: Any) -> list[str]:
 def page() -> str:
     """The whole page."""
     import typer
+
     from bethink.front.cli import app
 
     command = typer.main.get_command(app)

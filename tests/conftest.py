@@ -21,12 +21,25 @@ FOREIGN = (
     "API_KEY", "DATABASE_URL", "CORS_ORIGINS", "EMBED_", "NO_COLOR", "FORCE_COLOR", "COLUMNS",
 )  # fmt: skip
 
+#: Where pip and npm keep their configuration and caches, which a change of HOME would hide.
+REGISTRY = {
+    "NPM_CONFIG_USERCONFIG": ".npmrc",
+    "NPM_CONFIG_CACHE": ".npm",
+    "PIP_CONFIG_FILE": ".config/pip/pip.conf",
+    "PIP_CACHE_DIR": ".cache/pip",
+}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No setting of this machine reaches a test or a process it starts, and no test reaches the user's own memory."""
     for name in [name for name in os.environ if name.startswith(FOREIGN)]:
         del os.environ[name]
+    # Components come from the registries that this machine is set up for, through its caches.
+    own = Path.home()
+    for name, place in REGISTRY.items():
+        if name not in os.environ and (own / place).exists():
+            os.environ[name] = str(own / place)
     user = tmp_path_factory.mktemp("user")
     os.environ["HOME"] = os.environ["USERPROFILE"] = str(user)
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
