@@ -1,0 +1,103 @@
+"""Connections under the asker's rights: a pool, row-level security per transaction, PostgreSQL's errors as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from bethink.errors import BethinkError, StoreBusy, StoreError, StoreFull
+from bethink.model import Access
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+#: Between the names in a list that the policies read; no name may hold it.
+_SEPARATOR = "\x1f"
+_AS_APPLICATION = (
+    "SELECT set_config('role', 'bethink_app', true), set_config('bethink.readable', %s, true), set_config('bethink.writable', %s, true)"
+)
+
+
+class Database:
+    """A pool of connections to one database.
+
+    Args:
+        url: `postgresql://…`
+        size: most connections at once.
+        patience: seconds to wait for a free one.
+    """
+
+    def __init__(self, url: str, *, size: int = 10, patience: float = 10.0, statement_seconds: float = 30.0) -> None:
+        self.url = url
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            url,
+            min_size=1,
+            max_size=size,
+            timeout=patience,
+            kwargs={
+                "autocommit": True,
+                "options": f"-c timezone=UTC -c statement_timeout={int(statement_seconds * 1000)} -c lock_timeout=10000",
+                "application_name": "bethink",
+            },
+            configure=_configured,
+            check=ConnectionPool.check_connection,
+            open=False,
+        )
+        self._pool.open()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    @contextmanager
+    def transaction(self, access: Access | None, *, read_only: bool = False) -> Iterator[Connection]:
+        """A transaction in which the database itself lets nothing through but what `access` may see.
+
+        None is the server's own work, such as making vectors, across all owners.
+        """
+        with translated(), self._pool.connection() as connection, connection.transaction():
+            if read_only:
+                connection.execute("SET TRANSACTION READ ONLY")
+            if access is not None:
+                connection.execute(_AS_APPLICATION, (_listed(access.readable), _listed(access.writable)))
+            yield connection
+
+    def stats(self) -> dict[str, int]:
+        """The pool's counters."""
+        return dict(self._pool.get_stats())
+
+
+def _configured(connection: Connection) -> None:
+    register_vector(connection)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    if any(_SEPARATOR in name for name in names):
+        raise StoreError("An owner's name holds a control character.")
+    return _SEPARATOR.join(names)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """PostgreSQL's errors inside become Bethink's."""
+    try:
+        yield
+    except BethinkError:
+        raise
+    except PoolTimeout as error:
+        raise StoreBusy("No connection to the database became free in time, or it cannot be reached.") from error
+    except psycopg.errors.DiskFull as error:
+        raise StoreFull("The database's disk is full: nothing was stored.") from error
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected, psycopg.errors.QueryCanceled) as error:
+        raise StoreBusy(f"The database did not finish in time: {error.diag.message_primary}.") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise StoreError(f"The database refuses: {error.diag.message_primary}.") from error
+    except psycopg.OperationalError as error:
+        raise StoreError(
+            f"The database cannot be reached: {str(error).splitlines()[0] if str(error) else error}",
+            hint="Check DATABASE_URL and that PostgreSQL runs.",
+        ) from error
+    except psycopg.Error as error:
+        raise StoreError(f"PostgreSQL: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from error

@@ -1,0 +1,228 @@
+"""One write transaction in PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg.errors import UniqueViolation
+from psycopg.types.json import Jsonb
+
+from bethink.errors import Conflict, Forbidden, VersionConflict
+from bethink.model import Access, Link, Memory, Revision, Scope
+from bethink.stores.postgres.connection import Connection
+from bethink.stores.postgres.rows import NAMES, SEARCHED, SELECT, link_of, memory_of, packed, values_of
+from bethink.stores.where import Where, visible, writable
+
+_COLUMNS = (*NAMES, *SEARCHED)
+_INSERT = f"INSERT INTO memories ({', '.join(_COLUMNS)}) VALUES ({', '.join(f'%({name})s' for name in _COLUMNS)})"
+_SET = ", ".join(f"{name} = %({name})s" for name in _COLUMNS)
+
+
+class PostgresDialect:
+    """Conditions as psycopg writes them."""
+
+    def bind(self, name: str) -> str:
+        return f"%({name})s"
+
+    def moment(self, at: datetime) -> datetime:
+        return at
+
+    def has_tag(self, placeholder: str) -> str:
+        return f"m.tags @> ARRAY[{placeholder}]::text[]"
+
+
+DIALECT = PostgresDialect()
+
+
+class PostgresTransaction:
+    """Implements `stores.base.Transaction`; made by `PostgresStore.write` only."""
+
+    def __init__(self, connection: Connection, access: Access) -> None:
+        self._db = connection
+        self._access = access
+
+    def insert(self, memory: Memory) -> None:
+        self._must_be_writable(memory)
+        memory = memory.with_(seq=self._next(memory.owner))
+        try:
+            with self._db.transaction():
+                self._db.execute(_INSERT, values_of(memory))
+        except UniqueViolation:
+            raise Conflict(f"A memory with the id {memory.id} exists already.") from None
+        self._db.execute("INSERT INTO pending_vectors (owner, id) VALUES (%s, %s)", (memory.owner, memory.id))
+        self._note_scope(memory)
+
+    def update(self, memory: Memory, before: Memory) -> None:
+        self._must_be_writable(before)
+        self._must_be_writable(memory)
+        memory = memory.with_(seq=self._next(memory.owner))
+        values = {**values_of(memory), "was": before.version, "old_owner": before.owner, "old_id": before.id}
+        done = self._db.execute(f"UPDATE memories SET {_SET} WHERE owner = %(old_owner)s AND id = %(old_id)s AND version = %(was)s", values)
+        if not done.rowcount:
+            raise VersionConflict()
+        if memory.content != before.content:
+            self._db.execute("DELETE FROM windows WHERE owner = %s AND id = %s", (memory.owner, memory.id))
+            self._db.execute("INSERT INTO pending_vectors (owner, id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (memory.owner, memory.id))
+        if memory.scope != before.scope:
+            self._note_scope(memory)
+
+    def erase(self, id: str) -> dict[str, int]:
+        owner = self._owner(id)
+        seq = self._next(owner)
+        removed = {}
+        for name, sql in (
+            ("vectors", "DELETE FROM windows WHERE owner = %s AND id = %s"),
+            ("queue", "DELETE FROM pending_vectors WHERE owner = %s AND id = %s"),
+            ("revisions", "DELETE FROM revisions WHERE owner = %s AND memory = %s"),
+            ("secrets", "DELETE FROM secrets WHERE owner = %s AND memory = %s"),
+            ("usage", "DELETE FROM usage WHERE owner = %s AND id = %s"),
+            ("rows", "DELETE FROM memories WHERE owner = %s AND id = %s"),
+        ):
+            removed[name] = self._db.execute(sql, (owner, id)).rowcount
+        removed["links"] = self._db.execute(
+            "DELETE FROM links WHERE owner = ANY (%s) AND (source = %s OR target = %s)", (list(self._access.writable), id, id)
+        ).rowcount
+        removed["index"] = removed["rows"]
+        self._db.execute("INSERT INTO tombstones (owner, id, seq, at) VALUES (%s, %s, %s, now()) ON CONFLICT DO NOTHING", (owner, id, seq))
+        return removed
+
+    def get(self, id: str) -> Memory | None:
+        where = Where(DIALECT)
+        visible(where, self._access)
+        where.equals("m.id", id)
+        row = self._db.execute(f"SELECT {SELECT} FROM memories m WHERE {where.sql} LIMIT 1", where.values).fetchone()
+        return memory_of(row) if row else None
+
+    def find_exact(self, owner: str, content_hash: str, scope: Scope) -> Memory | None:
+        # Two writers of the same content queue here, so that the second finds what the first stored.
+        self._db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{owner} {content_hash}",))
+        where = Where(DIALECT)
+        visible(where, self._access)
+        where.equals("m.owner", owner)
+        where.equals("m.content_hash", bytes.fromhex(content_hash))
+        where.add("m.deleted_at IS NULL AND m.status <> 'superseded'")
+        where.equals("m.scope", scope.kind)
+        for column, value in (("m.project", scope.project), ("m.task", scope.task)):
+            where.add(f"{column} IS NOT DISTINCT FROM {where.bind(value)}")
+        row = self._db.execute(f"SELECT {SELECT} FROM memories m WHERE {where.sql} ORDER BY m.number LIMIT 1", where.values).fetchone()
+        return memory_of(row) if row else None
+
+    def add_revision(self, revision: Revision) -> None:
+        self._db.execute(
+            "INSERT INTO revisions (owner, memory, version, at, op, before, actor, client, agent, session, note) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                self._owner(revision.memory),
+                revision.memory,
+                revision.version,
+                revision.at,
+                revision.op,
+                Jsonb(dict(revision.before)),
+                revision.actor,
+                revision.client,
+                revision.agent,
+                revision.session,
+                revision.note,
+            ),
+        )
+
+    def add_link(self, link: Link) -> bool:
+        done = self._db.execute(
+            "INSERT INTO links (owner, source, target, type, created_at, note) VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            (self._owner(link.source), link.source, link.target, link.type, link.created_at, link.note),
+        )
+        return bool(done.rowcount)
+
+    def remove_link(self, source: str, target: str, type: str) -> bool:
+        where = Where(DIALECT)
+        where.within("owner", self._access.writable)
+        for column, value in (("source", source), ("target", target), ("type", type)):
+            where.equals(column, value)
+        return bool(self._db.execute(f"DELETE FROM links WHERE {where.sql}", where.values).rowcount)
+
+    def links_of(self, ids: Sequence[str]) -> list[Link]:
+        return links_of(self._db, self._access, ids)
+
+    def append_audit(self, at: datetime, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> None:
+        owner = self._access.principal
+        if owner not in self._access.writable:
+            owner = self._access.writable[0] if self._access.writable else owner
+        self._db.execute("INSERT INTO counters (owner) VALUES (%s) ON CONFLICT DO NOTHING", (owner,))
+        row = self._db.execute("SELECT audited FROM counters WHERE owner = %s FOR UPDATE", (owner,)).fetchone()
+        if row is None:
+            raise Forbidden("You may not write here.")
+        number = (self._db.execute("SELECT max(number) FROM audit WHERE owner = %s", (owner,)).fetchone() or (None,))[0] or 0
+        entry = (at, owner, actor, action, subject, detail)
+        digest = chained(bytes(row[0]), entry)
+        self._db.execute(
+            "INSERT INTO audit (owner, number, at, actor, action, subject, detail, digest) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            (owner, number + 1, at, actor, action, subject, Jsonb(dict(detail)), digest),
+        )
+        self._db.execute("UPDATE counters SET audited = %s WHERE owner = %s", (digest, owner))
+
+    def put_secret(self, memory: str, name: str, sealed: bytes, meta: Mapping[str, Any]) -> None:
+        self._db.execute(
+            "INSERT INTO secrets (owner, memory, name, sealed, meta) VALUES (%s, %s, %s, %s, %s) "
+            "ON CONFLICT (owner, memory, name) DO UPDATE SET sealed = excluded.sealed, meta = excluded.meta",
+            (self._owner(memory), memory, name, sealed, Jsonb(dict(meta))),
+        )
+
+    def scrub_revisions(self, id: str) -> None:
+        self._db.execute(
+            "UPDATE revisions SET note = '', before = before - ARRAY['content', 'expanded_keywords', 'tags', 'origin'] "
+            "WHERE owner = %s AND memory = %s",
+            (self._owner(id), id),
+        )
+
+    def record_change(self, operation: str, memory: str, op: str, base_version: int, payload: Mapping[str, Any]) -> None:
+        """The server's order is in `seq`; it sends no changes of its own."""
+
+    def _next(self, owner: str) -> int:
+        """The owner's next number, under a row lock: a later commit never has an earlier number."""
+        row = self._db.execute(
+            "INSERT INTO counters (owner, seq) VALUES (%s, 1) ON CONFLICT (owner) DO UPDATE SET seq = counters.seq + 1 RETURNING seq",
+            (owner,),
+        ).fetchone()
+        if row is None:
+            raise Forbidden(f"You may not write memories of {owner!r}.")
+        return int(row[0])
+
+    def _note_scope(self, memory: Memory) -> None:
+        if memory.scope.project:
+            self._db.execute(
+                "INSERT INTO scopes (owner, project) VALUES (%s, %s) ON CONFLICT DO NOTHING", (memory.owner, memory.scope.project)
+            )
+
+    def _must_be_writable(self, memory: Memory) -> None:
+        cage = self._access.project
+        if memory.owner not in self._access.writable or (cage is not None and memory.scope.project != cage):
+            raise Forbidden(f"You may not write memories of {memory.owner!r} there.")
+
+    def _owner(self, id: str) -> str:
+        """The owner of a memory that may be written."""
+        where = Where(DIALECT)
+        writable(where, self._access)
+        where.equals("m.id", id)
+        row = self._db.execute(f"SELECT m.owner FROM memories m WHERE {where.sql} LIMIT 1", where.values).fetchone()
+        if row is None:
+            raise Forbidden(f"You may not change the memory {id}.")
+        return str(row[0])
+
+
+def chained(previous: bytes, entry: tuple[Any, ...]) -> bytes:
+    """The digest of an audit entry, which covers the digest before it."""
+    return hashlib.sha256(previous + packed({"entry": entry}).encode()).digest()
+
+
+def links_of(db: Connection, access: Access, ids: Sequence[str]) -> list[Link]:
+    """Every edge that starts or ends at one of `ids` and belongs to somebody whom `access` may read."""
+    if not ids:
+        return []
+    where = Where(DIALECT)
+    where.within("owner", access.readable)
+    where.add(f"source = ANY ({where.bind(list(ids))}) OR target = ANY ({where.bind(list(ids))})")
+    sql = f"SELECT source, target, type, created_at, note FROM links WHERE {where.sql} ORDER BY created_at"
+    return [link_of(row) for row in db.execute(sql, where.values)]
