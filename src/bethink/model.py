@@ -207,6 +207,8 @@ class Draft:
     derived_from: tuple[str, ...] = ()
     #: A person typed it: suspicious text is only warned about.
     by_hand: bool = False
+    #: It was judged when it was first stored, such as an exported memory: the write guard leaves it as it is.
+    verbatim: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ class Judging(Core):
         # An archive keeps what was said as it was said.
         if memory.source == "transcript" or memory.status == "quarantined" or len(memory.content) > 4000:
             return ADD
-        if memory.sensitive:
+        if memory.sensitive or draft.verbatim:
             return ADD
         neighbours = self._neighbours(memory)
         if not neighbours:

@@ -49,6 +49,8 @@ class Outcome:
         shown.table(["Outcome", "Memories"], rows or [["nothing to import", "0"]], wide="Outcome", right=("Memories",))
         for name, count in self.ignored.items():
             shown.note(f"The field {name!r} means nothing here and was left out {count:,} times.")
+        if self.actions["quarantined"]:
+            shown.note("What reads like an instruction to an assistant is in quarantine: `bethink review`.")
         for problem in self.errors:
             shown.note(f"Entry {problem['entry']}: {problem['error']} {problem['hint']}")
         if self.failed > len(self.errors):
@@ -82,7 +84,9 @@ def _store(
         if not isinstance(entry, dict):
             raise InvalidInput("It is not an object.", hint='Write it as {"content": "…"}.')
         outcome.ignored.update(fields.unknown(entry, fields.DRAFT_FIELDS, exported=True))
-        answer = memories.remember(fields.draft_of(entry, here, memories.now(), source=source))
+        # What has an id was judged when it was stored; judging it again would undo what people decided since.
+        verbatim = bool(entry.get("id"))
+        answer = memories.remember(fields.draft_of(entry, here, memories.now(), source=source, verbatim=verbatim))
     except (InvalidInput, Conflict, NotFound) as error:
         outcome.actions["refused"] += 1
         if len(outcome.errors) < _TOLD:
