@@ -42,7 +42,7 @@ if sys.argv[1:] == ["mcp"]:
     for line in sys.stdin:
         ask = json.loads(line)
         answers = {{
-            "initialize": {{"protocolVersion": "2025-11-25", "capabilities": {{"tools": {{}}}}, "serverInfo": {{"name": "x", "version": "1"}}
+            "initialize": {{"protocolVersion": "2025-11-25", "capabilities": {{"tools": {{}}}}, "serverInfo": {{"name": "x"}}
             }},
             "tools/list": {{"tools": tools}},
             "tools/call": {{"content": [{{"type": "text", "text": "CALLED " + str(ask.get("params", {{}}).get("name"))}}]}},
