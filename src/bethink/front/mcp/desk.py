@@ -15,6 +15,7 @@ from bethink.errors import BethinkError, Forbidden, StoreBusy
 
 if TYPE_CHECKING:
     from bethink.config import Settings
+    from bethink.embed.base import Embedder
     from bethink.service.indexing import Indexer
     from bethink.service.memories import Memories
 
@@ -131,12 +132,21 @@ class Desk:
 
             self._indexer = Indexer(memories.store, memories.embedder)
             self._indexer.start()
+            # Who calls once calls again: the next question shall not wait for the model.
+            threading.Thread(target=_load, args=(memories.embedder,), name="bethink-load", daemon=True).start()
 
     def _refuse_when_private(self) -> None:
         from bethink.hosts import switch
 
         if switch.state(self.settings.home, self.session, self._env) == "private":
             raise Forbidden("This session is private: its memory neither tells nor keeps anything.", hint="Go on without it.")
+
+
+def _load(embedder: Embedder) -> None:
+    load = getattr(embedder, "load", None)
+    if load is not None:
+        with suppress(BethinkError):
+            load()
 
 
 class _StillOpening(StoreBusy):

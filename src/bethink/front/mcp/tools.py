@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bethink import render, text
+from bethink import text
 from bethink.errors import BadTime, Forbidden, InvalidInput
 from bethink.front import fields, shapes
 from bethink.front.mcp.table import Answer, Json, Param, Tool
 from bethink.model import CATEGORIES, Changes, Hit, Memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from bethink.front.mcp.desk import Desk
+    from bethink.render import Purpose, Rendered
     from bethink.service.memories import Memories
 
 #: Most tokens (estimated) of the notes in one answer; hosts warn at 10,000 and cut at 25,000.
@@ -62,7 +63,7 @@ def recall(desk: Desk, given: Json) -> Answer:
     shape = shapes.recalled(recalled)
     if not recalled.hits:
         return Answer("\n".join([NOTHING, *recalled.notes]), shape)
-    rendered = render.render(recalled.hits, now=memories.now(), budget_tokens=ANSWER_TOKENS, purpose="tool")
+    rendered = notes(recalled.hits, memories, "tool", ANSWER_TOKENS)
     shown = frozenset(rendered.ids)
     for hit in shape["hits"]:
         if hit["id"] not in shown:
@@ -129,9 +130,7 @@ def context(desk: Desk, given: Json) -> Answer:
     shape = shapes.context(brief)
     if not brief.memories:
         return Answer("Nothing is known here yet; continue without.", shape)
-    hits = [Hit(memory, 1.0) for memory in brief.memories]
-    rendered = render.render(hits, now=memories.now(), purpose="brief")
-    return Answer(rendered.text, shape)
+    return Answer(quoted(brief.memories, memories), shape)
 
 
 def count(desk: Desk, given: Json) -> Answer:
@@ -170,7 +169,15 @@ def changes_of(given: Json) -> Changes:
 
 def quoted(memories: Iterable[Memory], service: Memories) -> str:
     """Memories as notes for a model, whole."""
-    return render.render([Hit(memory, 1.0) for memory in memories], now=service.now(), purpose="brief").text
+    return notes([Hit(memory, 1.0) for memory in memories], service, "brief").text
+
+
+def notes(hits: Sequence[Hit], service: Memories, purpose: Purpose, budget_tokens: int | None = None) -> Rendered:
+    """Hits as notes for a model."""
+    # Its rules take longer to compile than the answer to `initialize` may wait.
+    from bethink.render import render
+
+    return render(hits, now=service.now(), budget_tokens=budget_tokens, purpose=purpose)
 
 
 def titles(memories: Iterable[Memory], service: Memories) -> str:
