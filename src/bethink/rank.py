@@ -6,13 +6,15 @@ How recall uses it::
     late = maxsim.late_scores(question, found)        # id → late interaction; {} without token vectors
     hits = rank.order(found, query, now, late)        # list[Hit], best first, cut to limit, floor and budget
 
-Every signal is put on an absolute scale of 0..1 before they are added, so that a score means the same for every question and
-a floor can tell "relevant" from "nothing here":
+Every signal is put on an absolute scale of 0..1 before they are added, so that a score means the same for every question:
 
 - keyword: BM25 over the sum of the inverse document frequencies of the question's words: about the share of the
   question's information that the memory holds, word for word;
 - semantic: cosine of the best window;
 - late: weighted MaxSim (`bethink.maxsim`).
+
+The score orders. Whether a memory has anything to do with the question at all is judged apart, as `why["confidence"]`, since what orders
+best is not what tells relevant from irrelevant best; floors apply to it.
 """
 
 from __future__ import annotations
@@ -69,14 +71,18 @@ class Weights:
 
 
 #: With late interaction, and when there are no token vectors. Chosen leaving one conversation out, see the benchmarks.
-CALIBRATED = Weights(0.15, 0.2, 0.65)
+CALIBRATED = Weights(0.15, 0.25, 0.6)
 WITHOUT_LATE = Weights(0.6, 0.4, 0.0)
 #: The part of a semantic signal that is late interaction, where both are there.
 _LATE_SHARE = 0.75
-#: Hits below this are not returned, whatever was asked: they have nothing to do with the question.
-LEAST = 0.12
-#: The floor for what is put before a model unasked.
-INJECT_FLOOR = 0.40
+#: Confidence below which a hit has nothing to do with the question and is not returned, whatever was asked.
+LEAST = 0.25
+#: The floor for what is put before a model unasked: there silence on unrelated prompts comes first.
+INJECT_FLOOR = 0.5
+#: What stands for a confidence of a half: the mean of cosine and late interaction, cosine with a little of the keywords, keywords alone.
+_HALF_LATE = 0.44
+_HALF_COSINE = 0.44
+_HALF_KEYWORD = 0.55
 #: The most that all priors together may change a score, as a share of it: they settle near-ties and nothing else.
 MOST_PRIOR = 0.06
 #: Days after which a memory's recency counts half; None never fades.
@@ -102,7 +108,9 @@ _COMPANY = 0.3
 _SAME_OCCASION = timedelta(hours=1)
 #: Rank constant of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009).
 _RRF_K = 60
-_ARCHIVE_FACTOR = 0.94
+#: The verbatim archive stands a little below memories that somebody chose to keep.
+_ARCHIVE = -0.06
+_IDENTIFIER = re.compile(r"\w+(?:[_./:\\@#+~-]+\w+)+|\b\w*[a-z][A-Z]\w*")
 _NEGATIONS = frozenset(("no", "not", "nor", "never", "cannot", "without"))
 _SPEAKER = re.compile(r"\s*([^\W\d_][\w.'’ -]{0,40}): ")
 _LABELS = frozenset((*CATEGORIES, *CATEGORY_ALIASES, "bug", "fix", "how", "important", "rule", "tip", "todo", "warning", "why"))
@@ -113,22 +121,62 @@ _COMPARED = 4000
 def order(found: Found, query: Query, now: datetime, late: Mapping[str, float] | None = None) -> list[Hit]:
     """The hits for a question, best first: relevant ones, each once, within the query's floor, limit and token budget.
 
-    `late` maps ids to late-interaction scores; candidates it does not name are ranked by the other signals.
+    `late` maps ids to late-interaction scores; candidates it does not name are ranked by the other signals. `query.floor` is compared
+    with a hit's confidence (0..1, see `_confidence`), not with its score.
     """
-    scored = _scored(found, query, late or {})
-    if query.mode != "rrf":
-        scored = _in_company(scored)
-    least = max(query.floor, LEAST if query.mode != "rrf" else 0.0)
-    hits = []
-    for candidate, relevance, why in scored:
-        factor, priors = _prior(candidate, query, now)
-        score = min(1.0, relevance * factor)
-        if score >= least and relevance > 0:
-            hits.append(Hit(candidate.memory, round(score, 4), {**why, "priors": priors} if priors else why))
+    late = late or {}
+    shares = keyword_shares(found, query.text or query.expanded)
+    scored = [_Scored(candidate, share, late.get(candidate.memory.id)) for candidate, share in zip(found.candidates, shares, strict=True)]
+    if query.mode == "rrf" and query.keyword_weight is None and query.semantic_weight is None:
+        _score_by_rank(scored)
+    else:
+        _score(scored, query)
+        _add_company(scored)
+    asked = _Asked.of(query)
+    for one in scored:
+        one.confidence = _confidence(one, asked)
+        one.score *= 1 + _prior(one.candidate, query, now)
+    relevant = [one for one in scored if one.score > 0 and _passes(one, query)]
     # Ids grow with time: of equals the newer comes first.
-    hits.sort(key=lambda hit: hit.memory.id, reverse=True)
-    hits.sort(key=lambda hit: (-hit.score, -hit.why.get("keyword", 0.0)))
-    return within(_sorted_by(hits, query), query)
+    relevant.sort(key=lambda one: one.candidate.memory.id, reverse=True)
+    relevant.sort(key=lambda one: (-one.score, -one.share))
+    return within(
+        _sorted_by([Hit(one.candidate.memory, round(min(one.score, 1.0), 4), one.why(query, now)) for one in relevant], query), query
+    )
+
+
+def _passes(one: _Scored, query: Query) -> bool:
+    """Whether a candidate is worth returning: what shares hardly a word nor a meaning with the question is not."""
+    if query.floor:
+        return one.confidence >= query.floor
+    return one.confidence >= LEAST or (one.share > 0 if query.mode == "keyword" else one.share >= LEAST)
+
+
+@dataclass(slots=True)
+class _Scored:
+    """A candidate on its way to becoming a hit."""
+
+    candidate: Candidate
+    share: float
+    late: float | None
+    score: float = 0.0
+    company: float | None = None
+    confidence: float = 0.0
+    ranks: dict[str, int] = field(default_factory=dict)
+
+    def why(self, query: Query, now: datetime) -> dict[str, Any]:
+        """The part each signal gave, for people and for tests."""
+        answer: dict[str, Any] = {"confidence": round(self.confidence, 3)}
+        if self.share > 0 and query.mode != "semantic":
+            answer["keyword"] = round(self.share, 4)
+        if self.candidate.cosine is not None and query.mode != "keyword":
+            answer["semantic"] = round(self.candidate.cosine, 4)
+        if self.late is not None and query.mode != "keyword":
+            answer["late"] = round(self.late, 4)
+        if self.company is not None:
+            answer["company"] = round(self.company, 4)
+        priors = {name: round(value, 4) for name, value in _priors(self.candidate, query, now).items() if abs(value) >= 0.0005}
+        return {**answer, **self.ranks, **({"priors": priors} if priors else {})}
 
 
 def within(hits: Sequence[Hit], query: Query) -> list[Hit]:
@@ -190,11 +238,15 @@ def _bm25_mass(words: Sequence[str], found: Found) -> float:
 
 def _held(memory: Memory, words: Sequence[str], found: Found, mass: float) -> float:
     """The share of the question's information whose words the memory holds, by their beginnings."""
-    everything = " ".join((memory.content[:_COMPARED], memory.expanded_keywords, *memory.tags, memory.category))
-    there = {_stem(word) for word in text.words(everything)}
+    there = _stems(memory)
     held = sum(word_weight(word, found) for word in words if _stem(word) in there)
     # A match that only the store's stemmer sees still counts as one.
     return math.tanh(max(held, 0.25 * mass) / mass)
+
+
+def _stems(memory: Memory) -> set[str]:
+    everything = " ".join((memory.content[:_COMPARED], memory.expanded_keywords, *memory.tags, memory.category))
+    return {_stem(word) for word in text.words(everything)}
 
 
 def _stem(word: str) -> str:
@@ -205,27 +257,62 @@ def _stem(word: str) -> str:
     return word
 
 
-def _scored(found: Found, query: Query, late: Mapping[str, float]) -> list[tuple[Candidate, float, dict[str, Any]]]:
-    """Each candidate with its relevance, 0..1, and the part each signal gave."""
-    shares = keyword_shares(found, query.text or query.expanded)
-    if query.mode == "rrf" and query.keyword_weight is None and query.semantic_weight is None:
-        return _by_rank(found, shares, late)
-    have_vectors = any(candidate.cosine is not None for candidate in found.candidates)
-    weights = _weights(query, have_vectors, bool(late))
-    answer = []
-    for candidate, share in zip(found.candidates, shares, strict=True):
-        why: dict[str, Any] = {"keyword": round(share, 4)} if share > 0 and weights.keyword else {}
-        relevance = weights.keyword * share
-        if have_vectors and weights.semantic + weights.late > 0:
-            cosine = max(candidate.cosine, 0.0) if candidate.cosine is not None else _guess(share)
-            best = max(late.get(candidate.memory.id, cosine), 0.0)
-            if candidate.cosine is not None:
-                why["semantic"] = round(cosine, 4)
-            if candidate.memory.id in late:
-                why["late"] = round(best, 4)
-            relevance += weights.semantic * cosine + weights.late * best
-        answer.append((candidate, relevance, why))
-    return answer
+def _score(scored: list[_Scored], query: Query) -> None:
+    """The weighted sum of the signals."""
+    have_vectors = any(one.candidate.cosine is not None for one in scored)
+    weights = _weights(query, have_vectors, any(one.late is not None for one in scored))
+    for one in scored:
+        one.score = weights.keyword * one.share
+        if weights.semantic + weights.late > 0:
+            cosine = one.candidate.cosine if one.candidate.cosine is not None else _guess(one.share)
+            late = one.late if one.late is not None else cosine
+            one.score += weights.semantic * max(cosine, 0.0) + weights.late * max(late, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The words of a question by which a keyword match is trusted."""
+
+    stems: Mapping[str, int]
+
+    @classmethod
+    def of(cls, query: Query) -> _Asked:
+        # A word with a digit or a part of an identifier is rarely there by chance: it counts twice.
+        parts = {word for run in _IDENTIFIER.findall(query.text) for word in text.words(run)}
+        return cls({_stem(w): 2 if w in parts or any(c.isdigit() for c in w) else 1 for w in text.informative(query.text)})
+
+    def held(self, memory: Memory) -> int:
+        """How many of them a memory holds."""
+        return sum(self.stems[stem] for stem in self.stems.keys() & _stems(memory))
+
+
+def _confidence(one: _Scored, asked: _Asked) -> float:
+    """How sure it is, 0..1, that a memory has to do with the question at all; a half is `INJECT_FLOOR`'s "rather yes".
+
+    Cosine and late interaction tell that best, in equal parts; without them the share of the question's information that is held, and
+    by how many of its words: one ordinary word in common says little.
+    """
+    cosine = one.candidate.cosine
+    if cosine is not None and one.late is not None:
+        signal = (cosine + one.late) / 2 / _HALF_LATE
+    else:
+        held = asked.held(one.candidate.memory) if one.share > 0 else 0
+        words = one.share * math.sqrt(max(held, 1)) if one.share > 0 else 0.0
+        if cosine is not None:
+            signal = (cosine + 0.1 * words) / _HALF_COSINE
+        else:
+            signal = words / _HALF_KEYWORD if held != 1 else min(words / _HALF_KEYWORD, 0.98)
+    return max(0.0, min(1.0, signal / 2))
+
+
+def _score_by_rank(scored: list[_Scored]) -> None:
+    """Reciprocal rank fusion of keywords and meaning with equal weights, 1 for the first in both."""
+    meaning = [max(one.late if one.late is not None else one.candidate.cosine or 0.0, 0.0) for one in scored]
+    signals = [(name, values) for name, values in (("keyword", [one.share for one in scored]), ("semantic", meaning)) if any(values)]
+    for name, values in signals:
+        for rank, place in enumerate(sorted((p for p in range(len(scored)) if values[p] > 0), key=lambda p: -values[p])):
+            scored[place].ranks[f"{name}_rank"] = rank + 1
+            scored[place].score += (_RRF_K + 1) / (_RRF_K + 1 + rank) / len(signals)
 
 
 def is_turn(memory: Memory) -> bool:
@@ -254,18 +341,16 @@ def _together(one: Memory, other: Memory) -> bool:
     return one.session is not None or abs(one.created_at - other.created_at) <= _SAME_OCCASION
 
 
-def _in_company(scored: list[tuple[Candidate, float, dict[str, Any]]]) -> list[tuple[Candidate, float, dict[str, Any]]]:
-    """Turns of a conversation that answers the question elsewhere too before turns that stand alone; notes stay as they are."""
-    answer = list(scored)
-    for group in _conversations([(place, item[0].memory) for place, item in enumerate(scored) if is_turn(item[0].memory)]):
-        best = sorted((scored[place][1] for place in group), reverse=True)[:4]
-        for place in group:
-            candidate, own, why = scored[place]
-            others = sum(best) - own if own >= best[-1] else sum(best[:3])
-            company = others / 3
-            relevance = (own + _COMPANY * company) / (1 + _COMPANY)
-            answer[place] = (candidate, relevance, {**why, "company": round(company, 4)})
-    return answer
+def _add_company(scored: list[_Scored]) -> None:
+    """Puts turns of a conversation that answers the question elsewhere too before turns that stand alone; notes stay as they are."""
+    for group in _conversations([(place, one.candidate.memory) for place, one in enumerate(scored) if is_turn(one.candidate.memory)]):
+        own = [scored[place].score for place in group]
+        best = sorted(own, reverse=True)[:4]
+        for place, score in zip(group, own, strict=True):
+            # The three best others.
+            company = (sum(best) - score if score >= best[-1] else sum(best[:3])) / 3
+            scored[place].company = company
+            scored[place].score = (score + _COMPANY * company) / (1 + _COMPANY)
 
 
 def _conversations(turns: list[tuple[int, Memory]]) -> list[list[int]]:
@@ -307,36 +392,25 @@ def _guess(share: float) -> float:
     return 0.15 + 0.45 * share
 
 
-def _by_rank(found: Found, shares: Sequence[float], late: Mapping[str, float]) -> list[tuple[Candidate, float, dict[str, Any]]]:
-    """Reciprocal rank fusion of keywords and meaning with equal weights, 1 for the first in both."""
-    places = range(len(found.candidates))
-    meaning = [max(late.get(c.memory.id, c.cosine if c.cosine is not None else 0.0), 0.0) for c in found.candidates]
-    parts: list[dict[str, Any]] = [{} for _ in places]
-    relevance = [0.0 for _ in places]
-    signals = [(name, values) for name, values in (("keyword", shares), ("semantic", meaning)) if any(values)]
-    for name, values in signals:
-        for rank, place in enumerate(sorted((p for p in places if values[p] > 0), key=lambda p: -values[p])):
-            parts[place][name] = round(values[place], 4)
-            parts[place][f"{name}_rank"] = rank + 1
-            relevance[place] += (_RRF_K + 1) / (_RRF_K + 1 + rank) / len(signals)
-    return [(candidate, relevance[place], parts[place]) for place, candidate in enumerate(found.candidates)]
+def _prior(candidate: Candidate, query: Query, now: datetime) -> float:
+    """By what share of itself a score is changed by what is known of the memory apart from the question."""
+    parts = _priors(candidate, query, now)
+    archive = parts.pop("archive", 0.0)
+    return max(-MOST_PRIOR, min(MOST_PRIOR, sum(parts.values()))) + archive
 
 
-def _prior(candidate: Candidate, query: Query, now: datetime) -> tuple[float, dict[str, float]]:
-    """The factor that what is known of a memory, apart from the question, puts on its score, and its parts."""
+def _priors(candidate: Candidate, query: Query, now: datetime) -> dict[str, float]:
     memory = candidate.memory
     parts = {
         "importance": 0.02 * (2 * memory.importance - 1),
         "recency": 0.015 * recency(memory, now),
-        "uses": 0.005 * min(math.log2(1 + max(candidate.uses, 0)) / 5, 1.0),
+        "uses": 0.001 * min(max(candidate.uses, 0), 5),
         "scope": 0.015 * _nearness(memory, query),
-        "trust": -0.01 * (TRUSTS.index(memory.trust) if memory.trust in TRUSTS else len(TRUSTS)) / 2,
+        "trust": -0.005 * (TRUSTS.index(memory.trust) if memory.trust in TRUSTS else len(TRUSTS)),
     }
-    factor = 1 + max(-MOST_PRIOR, min(MOST_PRIOR, sum(parts.values())))
     if memory.source == "transcript":
-        parts["archive"] = _ARCHIVE_FACTOR - 1
-        factor *= _ARCHIVE_FACTOR
-    return factor, {name: round(value, 4) for name, value in parts.items() if abs(value) >= 0.0005}
+        parts["archive"] = _ARCHIVE
+    return parts
 
 
 def recency(memory: Memory, now: datetime) -> float:
@@ -374,14 +448,16 @@ class _Gist:
     """What a content says, for telling whether two say the same."""
 
     words: tuple[str, ...]
+    kinds: frozenset[str]
     #: Words that change the meaning on their own: numbers, identifiers with digits, negations.
     exact: frozenset[str]
 
     @classmethod
     def of(cls, content: str) -> _Gist:
         every = text.words(content[:_COMPARED])
-        exact = {word for word in every if word in _NEGATIONS or any(character.isdigit() for character in word)}
-        return cls(tuple(word for word in every if word not in text.STOP_WORDS), frozenset(exact))
+        telling = tuple(word for word in every if word not in text.STOP_WORDS)
+        exact = frozenset(word for word in every if word in _NEGATIONS or not word.isalpha())
+        return cls(telling, frozenset(telling), exact)
 
     def repeats(self, other: _Gist) -> bool:
         """Whether the informative words are the same in the same order; of longer texts nine tenths of them are enough."""
@@ -389,6 +465,5 @@ class _Gist:
             return False
         if self.words == other.words:
             return True
-        mine, theirs = set(self.words), set(other.words)
-        every = len(mine | theirs)
-        return every > 10 and len(mine & theirs) >= 0.9 * every
+        sizes = sorted((len(self.kinds), len(other.kinds)))
+        return sizes[0] > 10 and sizes[0] >= 0.9 * sizes[1] and len(self.kinds & other.kinds) >= 0.9 * len(self.kinds | other.kinds)
