@@ -78,6 +78,7 @@ _MEDIA_HINTS = ("data:", "-----begin", "ssh-", "ecdsa-", "sha1", "sha2", "sha3",
 #: Trailing characters that end a sentence or close a bracket rather than a secret.
 _TAIL = ".,;:?…\\"
 _CLOSERS = {")": "(", "]": "[", "}": "{", ">": "<"}
+_AFTER_TOKEN = re.compile(r"(?<=[\w=/+-])[)\]}>,.!?*|]{1,8}(?=[\s(]|$)")
 _GENERIC = frozenset({"betterleaks:generic-api-key", "betterleaks:generic-password"})
 
 
@@ -152,7 +153,12 @@ def _second_look(text: str, found: Sequence[Finding], policy: Policy) -> list[Fi
         rest = "".join([*parts, text[at:]])
     more: list[Finding] = []
     done: set[str] = set()
-    for kind, secret, confidence, rule in engine.find(rest) or ():
+    looks = engine.find(rest) or []
+    # Its rules want white space or a quote after a token; in prose there is a bracket, a comma or a full stop.
+    spaced = _AFTER_TOKEN.sub(lambda m: " " * len(m.group()), rest)
+    if spaced != rest:
+        looks += engine.find(spaced) or []
+    for kind, secret, confidence, rule in looks:
         if confidence < policy.threshold or secret in done or policy.allows(secret) or judge.is_stand_in(secret):
             continue
         done.add(secret)

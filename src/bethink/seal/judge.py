@@ -14,7 +14,7 @@ _STAND_IN_WORD = (
     r"example|sample|dummy|fake|foo|bar|baz|placeholder|change[-_ ]?me|change[-_ ]?this|replace[-_ ]?me|redacted|removed|hidden|masked|"
     r"secret|password|passwd|passphrase|pass|pwd|pw|token|api[-_ ]?key|key|value|credential|credentials|"
     r"string|text|null|none|nil|undefined|"
-    r"password_\d|true|false|empty|todo|tbd|test|testing|default|postgres|root|admin|guest|user|username|"
+    r"password_\d|true|false|empty|todo|tbd|test|testing|default|anonymous|postgres|root|admin|guest|user|username|"
     r"mysql|redis|changed|required|optional"
 )
 _STAND_IN = re.compile(
@@ -34,7 +34,7 @@ _REFERENCE = re.compile(
     r"vars?|var|local|data|module|config|settings|self|this|ctx|"
     r"context|opts|options|args|params|request|req|props|state|app|conf|cfg|cls|kwargs|ssm|vault|op|file|arn)(?:[.\[(:]|://)\S*"
 )
-_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[].*|\{[A-Za-z_].*|(?:[A-Z]{2,6}\d?)?(?:[A-Z][a-z]{2,}){2,}")
+_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[].*|\{[A-Za-z_].*|![a-z]+|(?:[A-Z]{2,6}\d?)?(?:[A-Z][a-z]{2,}){2,}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\(?\)?")
 _BENIGN = re.compile(
     r"v?\d+(?:\.\d+)+(?:[-+.]\w+)*|\d{4}-\d\d(?:-\d\d)?(?:[T_ ].*)?|\d+(?:\.\d+)?(?:[a-zA-Z]{1,7}|%)?|"

@@ -82,8 +82,27 @@ def _vault_legacy(value: str, _: re.Match[str]) -> bool:
     return judge.classes(value[2:]) == 3 and judge.entropy(value) >= 3.5
 
 
-def _strong(value: str, _: re.Match[str]) -> bool:
-    return judge.is_strong(value)
+def _has_digit(value: str) -> bool:
+    return any(c.isdigit() for c in value)
+
+
+def _mixed_password(value: str, _: re.Match[str]) -> bool:
+    letters = any(c.isalpha() for c in value)
+    return letters and _has_digit(value) and judge.is_password(value, quoted=False, assigned=False)
+
+
+def _random(value: str) -> bool:
+    """Too irregular for a name, and not a digest: three kinds of characters, mixed all through."""
+    if judge.is_digest(value) or not judge.is_opaque(value) or judge.classes(value) < 3 or _DOTTED_NAME.fullmatch(value):
+        return False
+    runs = re.findall(r"[A-Z]?[a-z]{3,}|[A-Z]{4,}", value)
+    return judge.entropy(value) >= 3.6 and _has_digit(value) and sum(map(len, runs)) < 0.6 * len(value)
+
+
+_DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_PUBLIC_WORD = re.compile(
+    r"(?i)\b(?:public|publishable|cache|integrity|checksum|digest|hash|sha\d*|md5|fingerprint|commit|etag|s3|object|path|file|url|id|class|type|name)\b"
+)
 
 
 _UNIT = re.compile(
@@ -115,7 +134,10 @@ def _names_something_public(match: re.Match[str]) -> bool:
 _Q = r"\"((?:\\.|[^\"\\\n]){4,256})\"|'((?:\\.|[^'\\\n]){4,256})'|`([^`\n]{4,256})`"
 _VALUE = rf"(?:{_Q}|([^\s\"'`,;<>][^\s\"'`,;]{{3,255}}))"
 _WHERE = r"(?:[_-](?:prod\w{0,8}|dev|stag\w{0,4}|test|live|old|new|root|admin|main|primary|backup|db|v?\d{1,3}))?"
-_SET = r"[\"'`\]]{0,2}[ \t]{0,3}(?:=>|:=|==?|:|：|＝)[ \t]{0,3}"
+_SET = (
+    r"(?:[ \t]?\([^()\n]{1,30}\))?[\"'`\]*_]{0,4}[ \t]{0,3}(?:=>|->|→|:=|==?|:|：|＝|\|)[*_]{0,3}"
+    r"(?:[ \t]{0,3}|[ \t]{0,3}\r?\n[ \t]{1,12})"
+)
 _SPOKEN = (
     r"(?:\"([^\"\n]{4,120})\"|'([^'\n]{4,120})'|`([^`\n]{4,120})`|“([^”\n]{4,120})”|«\s?([^»\n]{4,120}?)"
     r"\s?»|「([^」\n]{4,120})」|([^\s\"'`“”«»「」,;，。；<>]{4,256}))"
@@ -123,8 +145,8 @@ _SPOKEN = (
 _IS = (
     r"(?:\s{1,3}(?:for|of|on|to|in|at|zu|für|de|du|pour|para|do|da|для|от)\s[^\n:;=]{1,60}?)?"
     r"(?:\s{0,3}[:=：＝]\s{0,3}(?:is\s)?|\s{1,3}(?:(?:is\s|was\s|got\s|has\sbeen\s)?(?:now\s)?(?:changed|"
-    r"updated|(?:re)?set|rotated|switched)\s+(?:back\s)?to|is\s+(?:now|still|currently|just|actually|"
-    r"simply)|is|was|equals|will\s+be|should\s+be|became|ist(?:\sjetzt)?|lautet|est|es|é|to|—|–|-)"
+    r"updated|(?:re)?set|rotated|switched)\s+(?:back\s|from\s\S{1,60}\s)?to|is\s+(?:now|still|currently|just|actually|"
+    r"simply)|is|was|equals|turned\s+out\s+to\s+be|will\s+be|should\s+be|became|ist(?:\sjetzt)?|lautet|est|es|é|to|—|–|-)"
     r"[:\s]{1,3}|\s?(?:是|为|為|は|：)\s?)"
 )
 _END = r"(?![A-Za-z0-9])"
@@ -137,7 +159,8 @@ RULES: tuple[Rule, ...] = (
         ("private key",),
         r"-----BEGIN[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----(?:(?:(?!-----BEGIN)[\s\S]){0,20000}?"
         r"-----END[ A-Z0-9]{0,40}PRIVATE KEY(?: BLOCK)?-----|"
-        r"(?:\\[nr]|[\sA-Za-z0-9+/=:,-]){16,20000})",
+        r"(?:\\[nr]|\s|[A-Za-z-]{3,20}: [^\n]{1,80}\n){0,20}[A-Za-z0-9+/=]{30,76}"
+        r"(?:(?:\\[nr]|\s){1,4}[A-Za-z0-9+/=]{16,76}){0,400})",
     ),
     Rule("age-secret-key", "private-key", 0.95, ("age-secret-key-1",), r"\bAGE-SECRET-KEY-1[A-Za-z0-9]{50,70}"),
     Rule("putty-key", "private-key", 0.95, ("putty-user-key-file",), r"PuTTY-User-Key-File-\d[\s\S]{0,9000}?Private-MAC: [0-9a-f]{16,}"),
@@ -216,7 +239,7 @@ RULES: tuple[Rule, ...] = (
     Rule("vault-token", "vault-token", 0.95, ("hvs.", "hvb.", "hvr."), r"(?<![A-Za-z0-9])hv[sbr]\.[\w-]{20,300}", _real),
     Rule("vault-token-legacy", "vault-token", 0.8, ("s.",), rf"(?<![\w./-])s\.[A-Za-z0-9]{{24}}{_END}(?!\.\w)", _vault_legacy),
     Rule("huggingface", "huggingface-access-token", 0.95, ("hf_",), rf"(?<![A-Za-z0-9_])hf_[A-Za-z0-9]{{30,60}}{_END}", _real),
-    Rule("digitalocean", "digitalocean-pat", 0.95, ("o_v1_", "r_v1_"), r"\bdo[opr]_v1_[0-9a-f]{64}"),
+    Rule("digitalocean", "digitalocean-pat", 0.95, ("_v1_",), r"\bdo[opr]_v1_[0-9a-f]{64}"),
     Rule("telegram", "telegram-bot-api-token", 0.9, (":aa",), r"(?<![\w/])\d{8,10}:AA[\w-]{32,35}(?![\w-])", _real),
     Rule("shopify", "shopify-access-token", 0.95, ("shp",), r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
     Rule(
@@ -235,7 +258,8 @@ RULES: tuple[Rule, ...] = (
         ("://",),
         r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s:/?#@\"'<>`]{0,128}:(?:([^\s/?#\"'<>`,]{1,256})"
         r"|([^\s\"'<>`]{1,128}))@(?=[\w\[.%$-])",
-        _any_password,
+        # A port and a path before an @ are no password.
+        lambda value, match: _any_password(value, match) and not re.match(r"\d{1,5}/", value),
     ),
     Rule("url-token", "url-password", 0.85, ("@",), r"https?://([A-Za-z0-9_-]{20,256})@(?=[\w-]+\.)", _real),
     Rule("basic-auth", "basic-auth", 0.88, ("basic",), r"(?i:\bbasic)[ \t]+([A-Za-z0-9+/]{6,400}={0,2})(?![A-Za-z0-9+/=])", _basic),
@@ -350,7 +374,11 @@ RULES: tuple[Rule, ...] = (
         ("key", "token", "secret", "credential"),
         rf"(?i:\b(?:(?:api|access|auth|license|secret|private|signing|encryption|deploy|client|bot)[ -]?(?:key|"
         rf"token|secret)|token|secret|credentials?|unlock key|recovery (?:key|code))\b{_IS}){_SPOKEN}",
-        lambda value, match: _opaque(value, match) and not judge.is_digest(value),
+        # "The token is 9fceb02" may be a commit; an API key may have the shape of one.
+        lambda value, match: (
+            _opaque(value, match)
+            and (not judge.is_digest(value) or re.match(r"(?i)\w+[ -]?(?:key|token|secret)", match.group()) is not None)
+        ),
     ),
     Rule(
         "as-password",
@@ -381,16 +409,78 @@ RULES: tuple[Rule, ...] = (
         "password",
         0.65,
         ("pass", "pwd"),
-        r"(?i:\b(?:password|passphrase|passwd|pwd))[ \t]+[\"'`“(]?([^\s\"'`“”,;()<>]{6,128})",
-        _strong,
+        r"(?i:\b(?:password|passphrase|passwd|pwd))\s{1,4}[\"'`“(]?([^\s\"'`“”,;()<>]{6,128})",
+        lambda value, match: (
+            judge.is_strong(value)
+            or (match.string[match.start(1) - 1] in "\"'“" and _has_digit(value) and judge.is_password(value, quoted=True, assigned=False))
+            or (value.count("-") >= 3 and judge.is_password(value, quoted=False, assigned=False))
+        ),
     ),
     Rule(
         "login-pair",
         "password",
         0.7,
         ("login", "log in", "cred", "user", "account"),
-        r"(?i:\b(?:log ?in|credentials?|creds|user(?:name)?/pass(?:word)?|account)\b)[^\n:=/]{0,40}?(?:\s(?:is|"
-        r"are|with|as)|[:=])\s{0,3}[\"'`]?[\w.@+-]{1,64}[\"'`]?\s{0,2}[/:|]\s{0,2}[\"'`]?([^\s\"'`,;/]{6,128})",
-        _strong,
+        r"(?i:\b(?:log ?in|credentials?|creds|user(?:name)?/pass(?:word)?|account)\b)[^\n:=/]{0,40}?(?:\s(?:is|are|with|as)|[:=])"
+        r"\s{0,3}[\"'`]?[\w.@+-]{1,64}"
+        r"[\"'`]?\s{0,2}[/:|]\s{0,2}[\"'`]?([^\s\"'`,;/]{8,128})",
+        _mixed_password,
+    ),
+    Rule(
+        "login-pair-before",
+        "password",
+        0.7,
+        ("login", "cred", "account"),
+        r"(?<![\w/])[\w.@+-]{1,64}\s?/\s?([^\s\"'`,;/]{8,128})\s+(?i:(?:is|are)\s+(?:the\s|my\s|our\s)?(?:[a-z]+\s)?(?:login|creds|credentials|account))\b",
+        _mixed_password,
+    ),
+    Rule(
+        "sudo-pipe",
+        "password",
+        0.8,
+        ("sudo",),
+        r"\becho\s+(?:-n\s+)?[\"']?([^\s\"'$|]{4,128})[\"']?\s*\|\s*sudo\s+(?:\S+\s+){0,3}?-S",
+        _any_password,
+    ),
+    Rule("redis-a", "password", 0.8, ("redis-cli",), r"\bredis-cli\b[^\n]{0,80}?\s(?:-a|--pass)\s+[\"']?([^\s\"'$]{4,128})", _any_password),
+    Rule("net-use", "password", 0.75, ("/user:",), r"(?i:/user:)\S{1,80}\s+([^\s\"'/]{6,128})", _mixed_password),
+    Rule(
+        "xml",
+        "password",
+        0.75,
+        ("pass", "pwd", "token", "key", "secret"),
+        r"(?i:<(?:[\w.-]{0,30}(?:password|passwd|passphrase|pwd|token|api-?_?key|secret)))>\s{0,4}([^<\s]{4,256})\s{0,4}</",
+        lambda value, _: judge.is_opaque(value) or judge.is_password(value, quoted=True, assigned=False),
+    ),
+    Rule(
+        "key-near",
+        "api-key",
+        0.62,
+        ("key", "token", "secret", "cred", "auth"),
+        r"(?i:(?:keys?|tokens?|secret|credentials?|creds|apikey|_auth)\b)[^\n=]{0,24}?(?<![\w./:+@#%-])([A-Za-z0-9_+/.-]{20,256}={0,2})(?![\w/@-])",
+        lambda value, match: (
+            _random(value)
+            and not _names_something_public(match)
+            and not _PUBLIC_WORD.search(match.string, max(0, match.start() - 24), match.start(1))
+        ),
+    ),
+    Rule(
+        "key-bare",
+        "api-key",
+        0.65,
+        ("key", "token", "secret"),
+        r"(?i:\b(?:api|secret|access|signing|encryption|master|auth|webhook)[ _-]?(?:key|token|secret))"
+        r"\s{1,3}[\"'`(]?([A-Za-z0-9_+/.-]{20,256}={0,2})(?![\w/@-])",
+        lambda value, match: (
+            judge.is_opaque(value) and judge.entropy(value) >= 3 and not judge.UUID.fullmatch(value) and not _names_something_public(match)
+        ),
+    ),
+    Rule(
+        "as-key",
+        "api-key",
+        0.62,
+        ("as", "is"),
+        r"(?<![\w./:+@#%-])([A-Za-z0-9_+/.-]{20,256}={0,2})[\"'`]?\s+(?i:(?:as|is|for)\s+(?:the|a|its|our|my|your)\s+(?:[a-z]+\s){0,2}(?:key|token|secret|credential))\b",
+        lambda value, match: _random(value) and not _PUBLIC_WORD.search(match.string, match.end(1), match.end()),
     ),
 )
