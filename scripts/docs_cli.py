@@ -77,9 +77,9 @@ def page() -> str:
     """The whole page."""
     import typer
 
-    from bethink.front.cli import app
+    from bethink.front.cli.app import everything
 
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(everything())
     context = command.make_context("bethink", [], resilient_parsing=True)
     lines = [HEAD]
     for child, where in commands(command, context):
