@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -100,11 +99,16 @@ def _raw(text: str) -> list[dict[str, Any]]:
 
 
 def _by_process(text: str) -> list[dict[str, Any]]:
+    import subprocess
+
     spec = importlib.util.find_spec("betterleaks")
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
     binary = folder / "bin" / ("betterleaks.exe" if os.name == "nt" else "betterleaks")
     command = [str(binary), "stdin", "--no-banner", "--output", "-", "--exit-code", "0", "--log-level", "error", "--max-decode-depth", "0"]
-    done = subprocess.run(command, input=text.encode("utf-8"), capture_output=True, timeout=30, check=True)
+    try:
+        done = subprocess.run(command, input=text.encode("utf-8"), capture_output=True, timeout=30, check=True)
+    except subprocess.SubprocessError as error:
+        raise OSError(f"betterleaks failed: {type(error).__name__}") from None
     found: list[dict[str, Any]] = json.loads(done.stdout).get("findings") or []
     return found
 
@@ -121,7 +125,7 @@ def find(text: str) -> list[tuple[str, str, float, str]] | None:
     text = re.sub(r"(?i)(leaks):(?=allow)", r"\1;", text)
     try:
         raw = _raw(text)
-    except (ImportError, OSError, RuntimeError, ValueError, subprocess.SubprocessError):
+    except (ImportError, OSError, RuntimeError, ValueError):
         return None
     except Exception as error:
         if type(error).__name__ != "BetterleaksError":
