@@ -18,14 +18,14 @@ def main() -> None:
         from bethink.front.mcp import main as serve
 
         sys.exit(serve(arguments[1:]))
-    from bethink.front.cli.app import run
+    from bethink.front.cli.commands import run
 
     sys.exit(run(arguments))
 
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from bethink.front.cli.app import everything
+        from bethink.front.cli.commands import everything
 
         return everything()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

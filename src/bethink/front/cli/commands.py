@@ -55,17 +55,20 @@ class Front(TyperGroup):
             raise typer.Exit(_told(_unexpected(error))) from None
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        shown.say(f"bethink {version('bethink')}")
+        raise typer.Exit(0)
+
+
 def begin(
     project: Project = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)] = False,
 ) -> None:
     """Lasting memory for AI assistants: store, recall, correct, forget."""
     ASKED.project = project
-    if version:
-        from importlib.metadata import version as version_of
-
-        shown.say(f"bethink {version_of('bethink')}")
-        raise typer.Exit(0)
 
 
 def everything() -> typer.Typer:
