@@ -1,0 +1,150 @@
+"""The write guard: what differs decides, not how near two texts are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bethink import text
+from bethink.guard import Neighbour, judge
+from bethink.model import Memory
+
+WRITING = st.text(max_size=200).map(text.mended)
+SENTENCES = st.sampled_from(
+    [
+        "The API listens on port 8000.",
+        "Never deploy on Fridays.",
+        "We switched from npm to pnpm.",
+        "Actually, we use spaces, not tabs.",
+        "Alice leads the platform team.",
+        "数据库端口是5433。",
+        "We no longer use Redis for caching!",
+    ]
+)
+
+
+def old(content: str, similarity: float | None = None, **fields: object) -> Neighbour:
+    return Neighbour(Memory("old", "local", content, **fields), similarity)  # type: ignore[arg-type]  # fields come by name
+
+
+def action(new: str, known: str, similarity: float | None = None) -> str:
+    return judge(new, [old(known, similarity)]).action
+
+
+@pytest.mark.parametrize(
+    ("known", "new"),
+    [
+        ("The database port is 5432.", "The database port is 5433."),
+        ("We use tabs.", "We do not use tabs."),
+        ("Deploy on Fridays.", "Never deploy on Fridays."),
+        ("The project uses PostgreSQL.", "The project uses MySQL."),
+        ("The config is in /etc/shop.toml.", "The config is in /etc/shop/main.toml."),
+        ("CI runs on Jenkins.", "We moved CI from Jenkins to GitHub Actions."),
+        ("Der Port ist 5432.", "Der Port ist 5433."),
+        ("Wir deployen freitags.", "Wir deployen freitags nie."),
+        ("El puerto es 5432.", "El puerto es 5433."),
+        ("On utilise Redis.", "On n'utilise pas Redis."),
+        ("我们使用Redis", "我们不使用Redis"),
+    ],
+)
+@pytest.mark.parametrize("similarity", [None, 0.9])
+def test_another_value_or_sign_is_a_correction(known: str, new: str, similarity: float | None) -> None:
+    verdict = judge(new, [old("Lunch is at noon.", 0.1), old(known, similarity)])
+    assert verdict.action == "UPDATE", verdict
+    assert verdict.target is not None
+    assert verdict.target.content == known
+    assert verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("known", "new"),
+    [
+        ("The staging port is 5432.", "The production port is 5433."),
+        ("Alice likes tea.", "Bob likes tea."),
+        ("Service A has a timeout of 30s.", "Service B has a timeout of 60s."),
+        ("On 3 May we met the vendor.", "On 7 June we met the vendor."),
+        ("We use Redis.", "We also use Memcached."),
+        ("We use PostgreSQL.", "Should we use MySQL?"),
+        ("Alice manages Bob.", "Bob manages Alice."),
+        ("We use Redis.", "We do not use Redis in the tests."),
+    ],
+)
+@pytest.mark.parametrize("similarity", [None, 0.97])
+def test_another_subject_or_a_detail_is_new(known: str, new: str, similarity: float | None) -> None:
+    assert action(new, known, similarity) == "ADD"
+
+
+@pytest.mark.parametrize(
+    ("known", "new"),
+    [
+        ("The user prefers tabs.", "I prefer tabs."),
+        ("The timeout is 60 seconds.", "Timeout: 1 min"),
+        ("Don't deploy on Fridays.", "Please do not deploy on Fridays!"),
+        ("We use k8s.", "We use Kubernetes."),
+    ],
+)
+@pytest.mark.parametrize("similarity", [None, 0.8])
+def test_other_words_for_the_same_are_a_restatement(known: str, new: str, similarity: float | None) -> None:
+    assert action(new, known, similarity) == "NOOP"
+
+
+def test_thresholds_above_one_switch_it_off() -> None:
+    assert judge("The port is 2.", [old("The port is 1.", 0.99)], update=1.1).action == "ADD"
+    assert judge("I prefer tabs.", [old("The user prefers tabs.", 0.99)], noop=1.1).action == "ADD"
+
+
+def test_what_happened_is_never_corrected_by_itself() -> None:
+    assert judge("The port is 2.", [old("The port is 1.", 0.99, category="summaries")]).action == "ADD"
+
+
+def test_a_small_part_of_a_long_memory_is_pointed_at_only() -> None:
+    known = "The API listens on port 8000. It is written in Go by the core team. Logs go to Loki. Deploys happen with Helm from the main branch."
+    verdict = judge("The API listens on port 9000.", [old(known)])
+    assert verdict.action == "ADD"
+    assert verdict.target is not None
+    assert "9000" in verdict.reason
+
+
+def test_a_new_edition_of_a_text_replaces_it() -> None:
+    known = "The API listens on port 8000. It is written in Go. Logs go to Loki."
+    assert action(known.replace("8000", "9000"), known) == "UPDATE"
+
+
+@given(WRITING | SENTENCES, st.lists(WRITING | SENTENCES, max_size=4), st.none() | st.floats(-1, 1))
+@settings(max_examples=300, deadline=None)
+def test_never_raises_and_is_deterministic(new: str, known: list[str], similarity: float | None) -> None:
+    neighbours = [old(each, similarity) for each in known]
+    assert judge(new, neighbours) == judge(new, neighbours)
+
+
+@given(WRITING | SENTENCES)
+def test_itself_is_no_news(content: str) -> None:
+    assert judge(content, [old(content)]).action == "NOOP"
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "word ",
+        "a",
+        "不",
+        "😀",
+        "port 5432 ",
+        "a.b",
+        "from x to y ",
+        "no longer ",
+        "not , but ",
+        "set to ",
+        "1,",
+        "`",
+        "moved ",
+        "- x\n",
+        "not only ",
+    ],
+)
+def test_huge_contents_are_judged(unit: str) -> None:
+    huge = (unit * (64_000 // len(unit)))[:64_000]
+    assert judge(huge, [old("The port is 1.")]).action == "ADD"
+    assert judge(huge, [old(huge)]).action == "NOOP"
+    assert judge(huge + "\nThe end is near.", [old(huge + "\nThe end is far.")]).action != "NOOP"
