@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "plugin"
 RUN = PLUGIN / "bin" / "bethink-run"
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="the launcher is a POSIX script")
+pytestmark = [pytest.mark.xdist_group("assistants"), pytest.mark.skipif(os.name == "nt", reason="the launcher is a POSIX script")]
 
 STAND_IN = """#!{python}
 import json, os, sys
@@ -41,9 +41,9 @@ if sys.argv[1:] == ["mcp"]:
     tools = [{{"name": name, "description": name, "inputSchema": schema}} for name in ("memory_store", "memory_delete")]
     for line in sys.stdin:
         ask = json.loads(line)
+        about = {{"capabilities": {{"tools": {{}}}}, "serverInfo": {{"name": "x", "version": "1"}}}}
         answers = {{
-            "initialize": {{"protocolVersion": "2025-11-25", "capabilities": {{"tools": {{}}}}, "serverInfo": {{"name": "x"}}
-            }},
+            "initialize": {{"protocolVersion": "2025-11-25", **about}},
             "tools/list": {{"tools": tools}},
             "tools/call": {{"content": [{{"type": "text", "text": "CALLED " + str(ask.get("params", {{}}).get("name"))}}]}},
         }}
@@ -128,6 +128,7 @@ def claude(installed: Claude) -> Iterator[Claude]:
         (installed.home / name).unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", [PLUGIN, ROOT], ids=["plugin", "marketplace"])
 def test_it_validates_strictly(bare: Claude, folder: Path) -> None:
     run = bare.run("plugin", "validate", str(folder), "--strict")
@@ -135,12 +136,14 @@ def test_it_validates_strictly(bare: Claude, folder: Path) -> None:
     assert "Validation passed" in run.stdout
 
 
+@pytest.mark.slow
 def test_it_installs(installed: Claude) -> None:
     listed = installed.run("plugin", "list")
     assert "bethink@bethink" in listed.stdout
     assert "enabled" in listed.stdout
 
 
+@pytest.mark.slow
 def test_hooks_reach_the_model_and_end_with_the_session(claude: Claude) -> None:
     with FakeAnthropic("hello") as model:
         lines = claude.ask("what is the port?", model)
@@ -162,6 +165,7 @@ def test_hooks_reach_the_model_and_end_with_the_session(claude: Claude) -> None:
     assert Path((claude.home / "server").read_text()).samefile(claude.home / "project")
 
 
+@pytest.mark.slow
 def test_a_compaction_is_announced_and_the_session_starts_again(claude: Claude) -> None:
     with FakeAnthropic("hello") as model:
         claude.ask("first prompt", model)
@@ -173,6 +177,7 @@ def test_a_compaction_is_announced_and_the_session_starts_again(claude: Claude) 
     assert ("SessionStart", "resume") in names
 
 
+@pytest.mark.slow
 def test_commands_carry_their_words(claude: Claude) -> None:
     with FakeAnthropic("ok") as model:
         claude.ask("/bethink:remember deploys go out on Tuesdays", model)
@@ -182,6 +187,7 @@ def test_commands_carry_their_words(claude: Claude) -> None:
     assert "What to look for: when do deploys go out" in seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["off", "private", "on"])
 def test_the_switch_is_carried_out_by_the_hook(claude: Claude, state: str) -> None:
     from bethink.hosts import switch
@@ -192,6 +198,7 @@ def test_the_switch_is_carried_out_by_the_hook(claude: Claude, state: str) -> No
     assert switch.state(claude.home / "home", claude.events()[0]["session_id"], {}) == state
 
 
+@pytest.mark.slow
 def test_only_our_harmless_tools_are_approved(claude: Claude) -> None:
     prefix = "mcp__plugin_bethink_memory__"
     script = [tool(f"{prefix}memory_store", content="x"), tool(f"{prefix}memory_delete", content="x"), "done"]
@@ -204,6 +211,7 @@ def test_only_our_harmless_tools_are_approved(claude: Claude) -> None:
     assert asked == [f"{prefix}memory_store"]
 
 
+@pytest.mark.slow
 def test_every_payload_is_understood(claude: Claude) -> None:
     from bethink.hosts import dialect
 
@@ -219,6 +227,7 @@ def test_every_payload_is_understood(claude: Claude) -> None:
     assert kinds == ["session_start", "prompt", "stop", "session_end"]
 
 
+@pytest.mark.slow
 def test_its_transcripts_can_be_read(claude: Claude) -> None:
     from bethink.hosts.transcripts import Turn, reader
 

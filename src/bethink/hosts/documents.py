@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Final
 
-import ijson  # type: ignore[import-untyped]  # it ships no types
+import ijson
 
 from bethink.hosts.transcripts import Skipped
 

@@ -320,11 +320,9 @@ def _without_blocks(text: str, noise: frozenset[str]) -> tuple[str, str]:
 
 def without_ours(text: str) -> str:
     """`text` without the blocks that Bethink injected."""
-    try:
-        from bethink.render import strip_injected  # type: ignore[import-not-found,unused-ignore]  # made beside this
-    except ImportError:
-        return text.strip()
-    return str(strip_injected(text)).strip()
+    from bethink.render import strip_injected
+
+    return strip_injected(text).strip()
 
 
 _OWN_TOOL: Final = re.compile(r"(?:\A|__|\.|-)(?:memory_(?:recall|get|list|context|search)|secret_get|bethink_recall)\Z")
