@@ -67,14 +67,14 @@ class Machine:
         apply(plan(host, place=self.place), self.home / "backups")
 
     def run(self, host: str, *arguments: str, **env: str) -> str:
-        """What the program of `host` prints."""
+        """What the program of `host` prints, on either stream."""
         given = {**with_node({"PATH": f"{self.home / 'bin'}:/usr/bin:/bin"}), "HOME": str(self.home), **env}
         command = [str(need(host)), *arguments]
         run = subprocess.run(
             command, env=given, cwd=self.home / "project", capture_output=True, text=True, timeout=180, stdin=subprocess.DEVNULL
         )
         assert run.returncode == 0, run.stdout + run.stderr
-        return run.stdout
+        return run.stdout + run.stderr
 
     def events(self) -> list[list[object]]:
         return [json.loads(line) for line in (self.home / "events").read_text().splitlines()]
@@ -101,10 +101,7 @@ def test_claude_code_connects(machine: Machine) -> None:
 
 def test_gemini_connects(machine: Machine) -> None:
     machine.setup("gemini")
-    run = machine.run("gemini", "mcp", "list", GEMINI_CLI_TRUST_WORKSPACE="true")
-    assert "Connected" in run or run == ""
-    # Gemini prints its list to stderr when there is no terminal; the settings file tells what it made of ours.
-    assert "bethink" in (machine.home / ".gemini" / "settings.json").read_text()
+    assert "Connected" in machine.run("gemini", "mcp", "list", GEMINI_CLI_TRUST_WORKSPACE="true")
 
 
 def test_codex_from_setup_to_transcript(machine: Machine) -> None:
