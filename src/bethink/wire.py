@@ -9,13 +9,15 @@ from bethink.config import Settings, load
 from bethink.errors import ConfigError
 from bethink.model import Access, Scope
 from bethink.project import project_of
-from bethink.service.core import Limits, Writer
-from bethink.service.memories import Memories
-from bethink.service.sealing import LazySeal
 
 if TYPE_CHECKING:
     from bethink.embed.base import Embedder
     from bethink.seal.chain import Chain
+    from bethink.service.context import Briefing
+    from bethink.service.core import Limits, Writer
+    from bethink.service.memories import Memories
+    from bethink.service.reading import Reading
+    from bethink.service.sealing import LazySeal
     from bethink.stores.base import Store
 
 
@@ -40,6 +42,9 @@ def open_memories(
         ConfigError: a setting is wrong.
         StoreError: the store cannot be opened.
     """
+    from bethink.service.core import Writer
+    from bethink.service.memories import Memories
+
     settings = settings or load({"MEMORY_DB": str(path)} if path else None)
     if writer is None:
         writer = Writer(client=settings.client)
@@ -53,6 +58,32 @@ def open_memories(
         here=Scope.of(project),
         limits=limits_of(settings),
     )
+
+
+def open_reading(settings: Settings) -> Reading | None:
+    """A service for hooks: answers by keywords, never writes, never waits for a lock. None when there is no store yet.
+
+    Raises:
+        StoreError: the store cannot be read now.
+    """
+    from bethink.service.reading import Reading
+
+    store = _quick_store(settings)
+    return Reading(store, Access.local(settings["MEMORY_USER"])) if store else None
+
+
+def open_briefing(settings: Settings) -> Briefing | None:
+    """As `open_reading`, for briefs."""
+    from bethink.service.context import Briefing
+
+    store = _quick_store(settings)
+    return Briefing(store, Access.local(settings["MEMORY_USER"])) if store else None
+
+
+def _quick_store(settings: Settings) -> Store | None:
+    from bethink.stores.sqlite import SQLiteStore
+
+    return SQLiteStore(settings.database, busy_ms=0, read_only=True) if settings.database.exists() else None
 
 
 def store_of(settings: Settings) -> Store:
@@ -85,6 +116,8 @@ def embedder_of(settings: Settings) -> Embedder | None:
 def seal_of(settings: Settings) -> LazySeal:
     """What secrets are sealed with; keys are read or made when the first secret comes."""
 
+    from bethink.service.sealing import LazySeal
+
     def build() -> Chain:
         from bethink.seal import chain
         from bethink.seal.vault import VaultSettings
@@ -104,6 +137,8 @@ def seal_of(settings: Settings) -> LazySeal:
 
 
 def limits_of(settings: Settings) -> Limits:
+    from bethink.service.core import Limits
+
     allow = settings["MEMORY_SECRET_ALLOW"]
     return Limits(
         noop=settings["GUARD_NOOP_THRESHOLD"],

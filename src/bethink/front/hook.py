@@ -141,27 +141,15 @@ def _recalled(asked: str, event: HookEvent, settings: Settings, seen: tuple[str,
 
 
 def _cold(asked: str, project: str | None, seen: tuple[str, ...], budget: int, settings: Settings) -> Rendered | None:
+    from bethink import wire
     from bethink.service.injecting import for_prompt
 
-    reading = _reading(settings)
+    reading = wire.open_reading(settings)
     return for_prompt(reading, asked, project=project, seen=frozenset(seen), budget_tokens=budget) if reading else None
 
 
-def _reading(settings: Settings, *, briefing: bool = False) -> Any:
-    """A service that only reads, by keywords, and never waits; None when there is no store yet."""
-    from bethink.model import Access
-    from bethink.stores.sqlite import SQLiteStore
-
-    if not settings.database.exists():
-        return None
-    if briefing:
-        from bethink.service.context import Briefing as Service
-    else:
-        from bethink.service.reading import Reading as Service  # type: ignore[assignment]  # either serves, by what is asked
-    return Service(SQLiteStore(settings.database, busy_ms=0, read_only=True), Access.local(settings["MEMORY_USER"]))
-
-
 def _on_start(event: HookEvent, settings: Settings, started: float) -> Reply | None:
+    from bethink import wire
     from bethink.intake import injections, sessions
     from bethink.service.injecting import for_start
 
@@ -171,7 +159,7 @@ def _on_start(event: HookEvent, settings: Settings, started: float) -> Reply | N
     # What a resumed session was shown is in its transcript; a compacted or cleared one has lost it.
     seen = frozenset(state.seen) if event.source in ("resume", "fork") else frozenset()
     project = _project(event, settings)
-    briefing = _reading(settings, briefing=True)
+    briefing = wire.open_briefing(settings)
     rendered = for_start(briefing, project=project, budget_tokens=settings["MEMORY_CONTEXT_TOKENS"], seen=seen) if briefing else None
     kept = _kept(state.kept) if after_compaction else ""
     ids = list(rendered.ids) if rendered else []

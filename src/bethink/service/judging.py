@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from bethink.guard import Neighbour
+
 #: Old memories that a new one is compared with.
 NEIGHBOURS = 12
 #: A question for neighbours is asked with the beginning of a long content.
@@ -44,7 +46,7 @@ class Judging(Core):
             return Verdict("ADD", reason="Nothing similar is known.")
         return guard.judge(memory.content, neighbours, noop=self.limits.noop, update=self.limits.update)
 
-    def _neighbours(self, memory: Memory) -> list[object]:
+    def _neighbours(self, memory: Memory) -> list[Neighbour]:
         from bethink import guard
 
         scope = memory.scope

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from bethink import text
 from bethink.errors import BethinkError, NotFound, SealUnavailable
 from bethink.model import Filter, Memory
 from bethink.service.core import Core
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bethink.seal.chain import Chain, Moved, Row
 
 #: What stands for a content that is sealed as a whole.
-WHOLE = "[REDACTED:sensitive]"
+WHOLE = "[REDACTED:content]"
 Secrets = Sequence[tuple[str, "Sealed"]]
 
 
@@ -42,38 +42,23 @@ class Sealing(Core):
         from bethink.seal import detect
 
         policy = detect.Policy(self.limits.secret_threshold, self.limits.secret_allow)
-        secrets: list[tuple[str, str]] = []
-        kinds: list[str] = []
-
-        def redacted(value: str, field: str) -> str:
-            findings = detect.scan(value, policy)
-            if not findings:
-                return value
-            clean, found = detect.redact(value, findings)
-            kinds.extend(finding.kind for finding in findings)
-            secrets.extend((f"{field}.{len(secrets)}.{name}", secret) for name, secret in found)
-            return clean
-
-        content = memory.content
-        if memory.sensitive and content != WHOLE:
-            kinds.extend(finding.kind for finding in detect.scan(content, policy))
-            kinds.append("sensitive")
-            secrets.append(("content", content))
-            content = WHOLE
-        elif not memory.sensitive:
-            content = redacted(content, "content")
+        origin = _texts(memory.origin)
+        known = {name: "" for name, _, _ in self.store.secrets_of(self.access, memory.id)} if memory.sealed else {}
+        whole = memory.sensitive and memory.content != WHOLE
+        scrubbed = detect.scrub([memory.content, memory.expanded_keywords, *memory.tags, *origin], policy, known=known, whole=whole)
+        if not scrubbed.secrets:
+            return memory, ()
+        content, keywords, *rest = scrubbed.texts
+        tags = tuple(rest[: len(memory.tags)])
         clean = memory.with_(
             content=content,
-            expanded_keywords=redacted(memory.expanded_keywords, "keywords") if memory.expanded_keywords else "",
-            tags=tuple(redacted(tag, "tags") for tag in memory.tags),
-            origin=json.loads(redacted(json.dumps(memory.origin, ensure_ascii=False), "origin")) if memory.origin else None,
+            expanded_keywords=keywords,
+            tags=tags,
+            origin=_with_texts(memory.origin, iter(rest[len(tags) :])),
+            sealed=tuple(dict.fromkeys((*memory.sealed, *scrubbed.kinds))),
+            content_hash=text.content_hash(content),
         )
-        if not secrets:
-            return clean, ()
-        from bethink import text
-
-        clean = clean.with_(sealed=tuple(dict.fromkeys((*memory.sealed, *kinds))), content_hash=text.content_hash(clean.content))
-        return clean, self._seal_all(clean, secrets)
+        return clean, self._seal_all(clean, scrubbed.secrets)
 
     def _seal_all(self, memory: Memory, secrets: Sequence[tuple[str, str]]) -> Secrets:
         if self.seal is None:
@@ -186,3 +171,29 @@ class Sealing(Core):
         for name, blob, meta in self.store.secrets_of(self.access, memory.id):
             if self.seal is not None:
                 self.seal.chain.erase(memory.owner, memory.id, name, blob, meta)
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text in an origin, in order."""
+    match value:
+        case str():
+            return [value]
+        case Mapping():
+            return [part for item in value.values() for part in _texts(item)]
+        case list() | tuple():
+            return [part for item in value for part in _texts(item)]
+        case _:
+            return []
+
+
+def _with_texts(value: Any, texts: Iterator[str]) -> Any:
+    """The same origin with other texts, in the order of `_texts`."""
+    match value:
+        case str():
+            return next(texts)
+        case Mapping():
+            return {name: _with_texts(item, texts) for name, item in value.items()}
+        case list() | tuple():
+            return [_with_texts(item, texts) for item in value]
+        case _:
+            return value
