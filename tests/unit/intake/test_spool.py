@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import signal
 import stat
@@ -101,27 +100,25 @@ def test_an_empty_home(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def _drain(home: str, results: str) -> None:
-    taken = []
-    while (held := spool.claim_next(Path(home))) is not None:
-        taken.append(spool.read(held)["n"])
-        spool.done(held)
-    Path(results, str(os.getpid())).write_text(json.dumps(taken))
+DRAIN = """
+import json, sys
+from pathlib import Path
+from bethink.intake import spool
+taken = []
+while (held := spool.claim_next(Path(sys.argv[1]))) is not None:
+    taken.append(spool.read(held)["n"])
+    spool.done(held)
+print(json.dumps(taken))
+"""
 
 
-def test_two_drainers_never_take_the_same(tmp_path: Path) -> None:
-    home, results = tmp_path / "home", tmp_path / "results"
-    results.mkdir()
+def test_drainers_never_take_the_same(tmp_path: Path) -> None:
     for number in range(300):
-        spool.write(home, {"n": number})
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_drain, args=(str(home), str(results))) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-    taken = [number for path in results.iterdir() for number in json.loads(path.read_text())]
-    assert sorted(taken) == list(range(300))
+        spool.write(tmp_path, {"n": number})
+    command = [sys.executable, "-c", DRAIN, str(tmp_path)]
+    drainers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    shares = [json.loads(drainer.communicate(timeout=120)[0]) for drainer in drainers]
+    assert sorted(number for share in shares for number in share) == list(range(300))
 
 
 def test_only_one_claim_wins(tmp_path: Path) -> None:
