@@ -15,7 +15,8 @@ from typing import Literal
 
 from bethink import text
 from bethink.model import Hit, Memory
-from bethink.scan import MARKER, visible
+from bethink.scan import visible
+from bethink.text import MARKER
 
 __all__ = ["MARKER", "SENTENCE", "Purpose", "Rendered", "render", "render_lines", "strip_injected"]
 

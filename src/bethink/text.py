@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 from bethink.errors import BadTime, ContentTooLong, InvalidInput
 
+#: What the fence of rendered memories says of itself, by which our own text is recognised in a transcript.
+MARKER = "bethink-memory"
 #: Longest content of one memory, in bytes of UTF-8.
 MAX_CONTENT_BYTES = 64 * 1024
 #: Longest joined identifier that is indexed whole, in characters.
@@ -37,7 +39,7 @@ STOP_WORDS = frozenset(
     what's when where which while who whom whose why will with won't would wouldn't you your yours yourself yourselves s t d
     ll m re ve der die das und ist nicht ein eine wie wir ich el la los las un una y que es de en por con como le les des et
     est une pour dans avec du au
-    """.split()  # noqa: SIM905 - a list of two hundred quoted words is harder to read
+    """.split()
 )
 
 

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bethink.scan.encoded import encoded
-from bethink.scan.mention import matches
-from bethink.scan.rules import MARKER
 from bethink.scan.unseen import hidden, hidden_runs, plain_form, visible
 
-__all__ = ["EXCERPT", "MARKER", "Suspicion", "hidden", "inspect", "suspicious", "visible"]
+__all__ = ["EXCERPT", "Suspicion", "hidden", "inspect", "suspicious", "visible"]
 
 #: Longest excerpt of a suspicion, in characters.
 EXCERPT = 120
@@ -38,6 +35,10 @@ def suspicious(text: str) -> bool:
 
 def inspect(text: str) -> list[Suspicion]:
     """Every ground to hold `text` back from prompts until somebody has looked at it, in the order of the text, one per kind and place."""
+    # Compiling the rules takes longer than a hook may; rendering needs only what is above.
+    from bethink.scan.encoded import encoded
+    from bethink.scan.mention import matches
+
     plain, offsets = plain_form(text)
     found: dict[tuple[str, int], Suspicion] = {}
     for kind, at, end in [*hidden_runs(text), *encoded(text)]:

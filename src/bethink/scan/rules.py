@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-#: What the fence of rendered memories says of itself; no stored text has reason to hold it.
-MARKER = "bethink-memory"
+from bethink.text import MARKER
 
 # Parts of the rules. All are matched against the normal form: lower case, one kind of quote.
 _ALL = (
