@@ -60,7 +60,7 @@ class Briefing(Core):
         now = self.now()
         found: list[Memory] = []
         for category in categories:
-            page = self.store.page(self.access, _in(where, category), now, limit=_LOOKED_AT, offset=0)
+            page = self.store.page(self.access, _in(where, category), now, limit=_LOOKED_AT, offset=0, with_total=False)
             found.extend(page.memories)
 
         def weight(memory: Memory) -> float:

@@ -103,11 +103,7 @@ class Core:
 
     def _projects_named(self, name: str) -> list[str]:
         """`name` itself, or the one known project whose id ends so."""
-        known = (
-            [project for project in self.store.counts(self.access, self.now())["by_project"] if not project.startswith("(")]
-            if "/" not in name
-            else []
-        )
+        known = self.store.projects(self.access) if "/" not in name else []
         if name in known:
             return [name]
         ending = [project for project in known if short(project) == name]

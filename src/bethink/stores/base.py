@@ -142,8 +142,10 @@ class Store(Protocol):
         """Ids that start with `prefix`."""
         ...
 
-    def page(self, access: Access, where: Filter, now: datetime, *, limit: int, offset: int, order: str = "recency") -> Page:
-        """order: recency | importance | oldest"""
+    def page(
+        self, access: Access, where: Filter, now: datetime, *, limit: int, offset: int, order: str = "recency", with_total: bool = True
+    ) -> Page:
+        """order: recency | importance | oldest. `total` is -1 unless asked for: counting costs more than a page."""
         ...
 
     def walk(self, access: Access, where: Filter, now: datetime) -> Iterator[Memory]:
@@ -172,6 +174,10 @@ class Store(Protocol):
 
     def counts(self, access: Access, now: datetime) -> dict[str, Any]:
         """total, by_category, by_project, by_source, by_status, deleted, pending_vectors, db_bytes …"""
+        ...
+
+    def projects(self, access: Access) -> list[str]:
+        """Ids of the projects that have memories, in order of name; cheap, as every recall may ask."""
         ...
 
     def tags(self, access: Access, where: Filter, now: datetime) -> dict[str, int]: ...

@@ -16,6 +16,8 @@ from bethink.errors import BethinkError, StoreBusy, StoreCorrupt, StoreError, St
 #: "Bthk": tells our files from other SQLite files.
 APPLICATION_ID = 0x4274686B
 SCHEMA_VERSION = 1
+#: How the index splits text below the stemmer, as in the migrations: vowel signs belong to their words.
+TOKENIZER = ("unicode61", "remove_diacritics", "2", "categories", "L* N* Co Mn Mc")
 
 # apsw reports statement caching and busy retries to nobody by default; keep SQLite's own log off stderr.
 _PRAGMAS = """
@@ -24,7 +26,7 @@ PRAGMA synchronous = FULL;
 PRAGMA foreign_keys = ON;
 PRAGMA recursive_triggers = ON;
 PRAGMA journal_size_limit = 67108864;
-PRAGMA mmap_size = 1073741824;
+PRAGMA mmap_size = 268435456;
 PRAGMA cache_size = -16384;
 PRAGMA secure_delete = ON;
 """
@@ -40,7 +42,7 @@ def connect(path: Path, *, busy_ms: int, read_only: bool = False) -> apsw.Connec
         if read_only:
             connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
             connection.set_busy_timeout(busy_ms)
-            connection.execute("PRAGMA mmap_size = 1073741824; PRAGMA query_only = ON").fetchall()
+            connection.execute("PRAGMA mmap_size = 268435456; PRAGMA query_only = ON").fetchall()
             return connection
         _make_folder(path)
         connection = apsw.Connection(str(path))

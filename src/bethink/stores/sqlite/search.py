@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import apsw
@@ -12,19 +14,28 @@ from bethink import text
 from bethink.model import Access
 from bethink.rank import Candidate, Found
 from bethink.stores.base import Plan
-from bethink.stores.sqlite import vectors
+from bethink.stores.sqlite import bits, vectors
+from bethink.stores.sqlite.connection import TOKENIZER
 from bethink.stores.sqlite.rows import SELECT, memory_of, moment
 from bethink.stores.sqlite.transaction import DIALECT
 from bethink.stores.where import Where, matching, visible
 
 #: content, keywords, tags, category, extra
 WEIGHTS = (1.0, 0.8, 0.7, 0.3, 0.6)
-#: About how many rows an OR query may touch; beyond it the commonest terms are left out.
-POSTINGS = 6_000
+#: About how many rows a question's rarest words may bring; each of them is scored.
+ROWS = 4_000
+#: About how many occurrences of all words are counted to score these rows.
+COUNTED = 12_000
+#: How much more is looked at when a filter leaves nearly nothing of that.
+WIDER = 16
 #: Most terms of one question; a pasted page asks with its rarest words.
 MAX_TERMS = 64
-#: A filter that leaves at most this many rows is searched row by row instead of through the whole index.
+#: A filter that leaves at most this many rows is searched row by row instead of through all vectors.
 FEW_ROWS = 5_000
+#: Most vectors that are looked at for a filter that the table of bits does not know.
+MOST_VECTORS = 50_000
+#: A word in more memories than this is counted once, not at every question.
+_COMMON = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +54,41 @@ def conditions(access: Access, plan: Plan) -> Where:
     return where
 
 
-def search(db: apsw.Connection, access: Access, plan: Plan) -> Found:
+class Frequencies:
+    """In how many memories a word is. Counting is a pass over them: for common words it holds until the store has grown by a twentieth."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, int] = {}
+        self._documents = 0
+
+    def at(self, documents: int) -> None:
+        """Says how large the store is now."""
+        if abs(documents - self._documents) > self._documents // 20 or len(self._known) > 20_000:
+            self._known.clear()
+            self._documents = documents
+
+    def of(self, db: apsw.Connection, stem: bytes) -> int:
+        known = self._known.get(stem)
+        if known is None:
+            known = int(db.execute("SELECT doc FROM memories_terms WHERE term = ?", (stem.decode("utf-8", "replace"),)).get or 0)
+            if known > _COMMON:
+                self._known[stem] = known
+        return known
+
+
+def search(db: apsw.Connection, access: Access, plan: Plan, frequencies: Frequencies | None = None) -> Found:
     """See `stores.base.Store.search`."""
-    documents = int(db.execute("SELECT count(*) FROM memories_fts").get or 0) if plan.use_keywords else 0
-    terms = _terms(db, f"{plan.text}\n{plan.expanded}")
+    documents = indexed(db)
+    frequencies = frequencies or Frequencies()
+    frequencies.at(documents)
+    terms = _terms(db, f"{plan.text}\n{plan.expanded}", frequencies)
     where = conditions(access, plan)
-    scores: dict[int, float] = _by_keywords(db, where, terms, plan.k) if plan.use_keywords else {}
+    scores: dict[int, float] = _by_keywords(db, where, terms, plan.k, documents) if plan.use_keywords else {}
     keys = dict.fromkeys(scores)
     cosines: Mapping[int, float] = {}
     tokens: dict[int, Any] = {}
     if plan.vector is not None:
-        keys.update(dict.fromkeys(_by_meaning(db, access, plan, where)))
+        keys.update(dict.fromkeys(_by_meaning(db, access, plan, where, documents)))
         identity = vectors.stored_identity(db)
         if plan.with_vectors and identity is not None:
             both = vectors.with_tokens(db, plan.vector, list(keys), identity.token_dims)
@@ -68,6 +103,17 @@ def search(db: apsw.Connection, access: Access, plan: Plan) -> Found:
     return Found(tuple(candidates), {term.word: term.documents for term in terms}, documents)
 
 
+def indexed(db: apsw.Connection) -> int:
+    """How many memories the index holds, from the head of its record of averages (SQLite, fts5_index.c): counting them is a scan."""
+    record = db.execute("SELECT block FROM memories_fts_data WHERE id = 1").get or b"\0"
+    number = 0
+    for byte in record[:8]:
+        number = number << 7 | byte & 0x7F
+        if byte < 0x80:
+            break
+    return number
+
+
 def _rows(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[tuple[int, Any, int, int | None]]:
     """The memories with these keys; the conditions are asked again, so that no signal can bring what they forbid."""
     sql = (
@@ -78,75 +124,117 @@ def _rows(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[tuple[
     return [(row[0], memory_of(row[3:]), row[1], row[2]) for row in rows]
 
 
-def _terms(db: apsw.Connection, question: str) -> list[Term]:
-    """The question's terms that occur at all, rarest first."""
-    stem = db.fts5_tokenizer("porter", ["unicode61", "remove_diacritics", "2"])
+def _terms(db: apsw.Connection, question: str, frequencies: Frequencies) -> list[Term]:
+    """The question's terms with how many memories hold them, rarest first."""
+    stem = db.fts5_tokenizer("porter", list(TOKENIZER))
     terms = []
     for word in text.query_terms(question)[: MAX_TERMS * 4]:
         stems = stem(word.encode("utf-8", "replace"), apsw.FTS5_TOKENIZE_QUERY, None, include_offsets=False)
-        counts = [db.execute("SELECT doc FROM memories_terms WHERE term = ?", (piece[0],)).get or 0 for piece in stems]
+        counts = [frequencies.of(db, piece[0].encode("utf-8", "replace")) for piece in stems]
         if counts:
             terms.append(Term(word, min(counts)))
     return sorted(terms, key=lambda term: term.documents)
 
 
-def _by_keywords(db: apsw.Connection, where: Where, terms: Sequence[Term], k: int) -> dict[int, float]:
-    """Key → BM25 (higher is better) of the best rows that hold any of the terms."""
+def _by_keywords(db: apsw.Connection, where: Where, terms: Sequence[Term], k: int, documents: int) -> dict[int, float]:
+    """Key → BM25 (higher is better) of rows that hold the rarest of the terms, and of rows that hold several of the others."""
     present = [term for term in terms if term.documents][:MAX_TERMS]
     if not present:
         return {}
-    budget = POSTINGS
-    while True:
-        chosen = _affordable(present, budget)
-        found = _match(db, where, chosen, k)
-        if len(found) >= k or len(chosen) == len(present):
-            return found
-        if budget > POSTINGS and len(found) >= min(k, 20):
-            return found
-        budget *= 16
+    for factor in (1, WIDER):
+        # A single word is asked for whatever it costs.
+        rare = _affordable(present, ROWS * factor) or present[: len(present) == 1]
+        others = present[len(rare) :]
+        counted = _affordable(others, COUNTED * factor - sum(term.documents for term in rare))
+        found = _match(db, where, rare, counted, k, documents) if rare else {}
+        _add_held_together(db, where, others, found, k, documents)
+        if len(found) >= min(k, 20) or not others:
+            break
+    return found
 
 
 def _affordable(terms: Sequence[Term], budget: int) -> list[Term]:
-    """The rarest terms that together touch about `budget` rows, at least one."""
-    chosen = [terms[0]]
-    spent = terms[0].documents
-    for term in terms[1:]:
+    """The rarest terms that together touch at most `budget` rows."""
+    spent = 0
+    for count, term in enumerate(terms):
         spent += term.documents
         if spent > budget:
-            break
-        chosen.append(term)
-    return chosen
+            return list(terms[:count])
+    return list(terms)
 
 
-def _match(db: apsw.Connection, where: Where, terms: Sequence[Term], k: int) -> dict[int, float]:
-    # The words are letters and digits only (`text.query_terms`), and quoted: no word is read as syntax.
-    query = " OR ".join(f'"{term.word}"' for term in terms)
+def _match(db: apsw.Connection, where: Where, rare: Sequence[Term], others: Sequence[Term], k: int, documents: int) -> dict[int, float]:
+    """The best rows that hold a rare term; the other terms add to their scores."""
+    query = _any(rare)
+    factor = 1.0
+    if others:
+        # A row needs the first half to match; bm25() counts what matches of both halves, so the rare terms count double.
+        query = f"({query}) AND ({_any([*rare, *others])})"
+        mass = sum(_weight(term, documents) for term in rare)
+        factor = 1 / (1 + mass / max(mass + sum(_weight(term, documents) for term in others), 1e-9))
     weights = ", ".join(map(str, WEIGHTS))
     sql = (
-        f"SELECT m.key, -bm25(memories_fts, {weights}) AS score FROM memories_fts JOIN memories m ON m.key = memories_fts.rowid "
+        f"SELECT m.key, -bm25(memories_fts, {weights}) * :factor AS score FROM memories_fts JOIN memories m ON m.key = memories_fts.rowid "
         f"WHERE memories_fts MATCH :query AND {where.sql} ORDER BY score DESC, m.key DESC LIMIT :k"
     )
-    return dict(db.execute(sql, {**where.values, "query": query, "k": k}).fetchall())
+    return dict(db.execute(sql, {**where.values, "query": query, "k": k, "factor": factor}).fetchall())
 
 
-def _by_meaning(db: apsw.Connection, access: Access, plan: Plan, where: Where) -> list[int]:
+def _add_held_together(db: apsw.Connection, where: Where, others: Sequence[Term], found: dict[int, float], k: int, documents: int) -> None:
+    """Fills up with the newest rows that hold all of the common terms, then any two of the rarest three of them."""
+    sql = (
+        "SELECT m.key FROM memories_fts JOIN memories m ON m.key = memories_fts.rowid "
+        f"WHERE memories_fts MATCH :query AND {where.sql} ORDER BY memories_fts.rowid DESC LIMIT :k"
+    )
+    for together in (others, *combinations(others[:3], 2)):
+        if len(found) >= k or not together:
+            return
+        score = sum(_weight(term, documents) for term in together)
+        query = " AND ".join(f'"{term.word}"' for term in together)
+        for (key,) in db.execute(sql, {**where.values, "query": query, "k": k - len(found)}):
+            found.setdefault(key, score)
+
+
+def _any(terms: Sequence[Term]) -> str:
+    # The words are letters and digits only (`text.query_terms`), and quoted: no word is read as syntax.
+    return " OR ".join(f'"{term.word}"' for term in terms)
+
+
+def _weight(term: Term, documents: int) -> float:
+    """The inverse document frequency as bm25() reckons it."""
+    holding = min(term.documents, documents)
+    return max(math.log((documents - holding + 0.5) / (holding + 0.5)), 1e-6)
+
+
+def _by_meaning(db: apsw.Connection, access: Access, plan: Plan, where: Where, documents: int) -> list[int]:
     """Keys of the nearest memories that satisfy the conditions."""
     assert plan.vector is not None
     if db.execute("SELECT 1 FROM facts WHERE name = 'embedder'").get is None:
         return []
-    few = _few(db, where) if _narrow(plan) else None
-    if few is not None:
-        cosines = vectors.best_cosines(db, plan.vector, few)
-        return sorted(cosines, key=lambda key: -cosines[key])[: plan.k]
-    wanted = plan.where
-    live_only = wanted.statuses == ("active",) and wanted.as_of is None and not wanted.deleted
-    pool = vectors.neighbours(db, plan.vector, plan.k * 8 if _narrow(plan) else plan.k, _scopes(db, access, plan), live_only)
-    return [key for key, _ in pool]
+    narrow = _narrow(plan)
+    keys = _few(db, where) if narrow and (documents <= 4 * FEW_ROWS or _has_index(plan)) else None
+    if keys is not None:
+        return _best(vectors.best_cosines(db, plan.vector, keys), plan.k)
+    nearest = bits.nearest(db, plan.vector, _places(db, access, plan))
+    pool = plan.k * 4 + 100
+    while True:
+        slots = nearest(pool)
+        keys = vectors.keys_of(db, slots)
+        if narrow:
+            keys = _matching(db, where, keys)
+        if len(keys) >= plan.k or len(slots) < pool or pool >= MOST_VECTORS:
+            return _best(vectors.best_cosines(db, plan.vector, keys), plan.k)
+        pool *= 4
+
+
+def _best(cosines: Mapping[int, float], k: int) -> list[int]:
+    return sorted(cosines, key=lambda key: -cosines[key])[:k]
 
 
 def _narrow(plan: Plan) -> bool:
-    """Whether the filter asks for what the vector table does not know."""
+    """Whether the filter asks for what the table of bits does not know."""
     wanted = plan.where
+    reach = wanted.reach
     return bool(
         wanted.category
         or wanted.tags
@@ -157,10 +245,19 @@ def _narrow(plan: Plan) -> bool:
         or wanted.before
         or wanted.as_of
         or wanted.deleted
+        or wanted.owner
         or not wanted.archive
         or wanted.needs_review
+        or wanted.expired
         or wanted.statuses != ("active",)
+        or (reach.projects is not None and reach.task)
     )
+
+
+def _has_index(plan: Plan) -> bool:
+    """Whether the rows that the filter leaves are found without looking at all of them."""
+    wanted = plan.where
+    return bool(wanted.category or wanted.session or wanted.since or wanted.needs_review)
 
 
 def _few(db: apsw.Connection, where: Where) -> list[int] | None:
@@ -170,15 +267,21 @@ def _few(db: apsw.Connection, where: Where) -> list[int] | None:
     return keys if len(keys) <= FEW_ROWS else None
 
 
-def _scopes(db: apsw.Connection, access: Access, plan: Plan) -> list[int] | None:
-    """The numbers of the owners' projects that are in reach; None when that is all of them."""
-    everything = db.execute("SELECT number, owner, project FROM scopes").fetchall()
-    reach = plan.where.reach
-    allowed = [
-        number
-        for number, owner, project in everything
+def _matching(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[int]:
+    sql = f"SELECT m.key FROM json_each(:keys) j JOIN memories m ON m.key = j.value WHERE {where.sql}"
+    return [row[0] for row in db.execute(sql, {**where.values, "keys": vectors.packed_keys(keys)})]
+
+
+def _places(db: apsw.Connection, access: Access, plan: Plan) -> list[int]:
+    """What the table of bits calls the owners' projects that are in reach."""
+    wanted = plan.where
+    reach = wanted.reach
+    live_only = wanted.statuses == ("active",) and wanted.as_of is None and not wanted.deleted
+    return [
+        vectors.place_of(number, live)
+        for number, owner, project in db.execute("SELECT number, owner, project FROM scopes")
         if owner in access.readable
         and (access.project is None or project == access.project)
-        and (reach.projects is None or (not project and reach.include_global) or project in reach.projects or (not project and reach.task))
+        and (reach.projects is None or (not project and (reach.include_global or reach.task)) or project in reach.projects)
+        for live in ((True,) if live_only else (True, False))
     ]
-    return None if len(allowed) == len(everything) else allowed or [-1]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from bethink import text
 from bethink.errors import StoreBusy, StoreError
 from bethink.model import Access, Filter, Link, Memory, Page, Revision
 from bethink.rank import Found
@@ -20,7 +21,7 @@ from bethink.stores.base import AuditEntry, Capabilities, Plan
 from bethink.stores.sqlite import search, vectors
 from bethink.stores.sqlite.connection import connect, migrate, translated
 from bethink.stores.sqlite.rows import SELECT, memory_of, moment, revision_of, stamp
-from bethink.stores.sqlite.transaction import DIALECT, SQLiteTransaction, chained, links_of
+from bethink.stores.sqlite.transaction import DIALECT, SQLiteTransaction, chained, links_of, of_visible
 from bethink.stores.where import Where, matching, visible
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class SQLiteStore:
         self._open: list[apsw.Connection] = []
         self._opening = threading.Lock()
         self._writing = threading.Lock()
+        self._frequencies = search.Frequencies()
         first = self._db
         if read_only:
             with translated(path):
@@ -85,7 +87,10 @@ class SQLiteStore:
     @contextmanager
     def write(self, access: Access) -> Iterator[SQLiteTransaction]:
         with self._transaction() as db:
-            yield SQLiteTransaction(db, access)
+            transaction = SQLiteTransaction(db, access)
+            yield transaction
+        if transaction.erased:
+            self._empty_log()
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
@@ -101,6 +106,15 @@ class SQLiteStore:
                     db.execute("ROLLBACK")
                 raise
 
+    def _empty_log(self) -> None:
+        """Takes the write-ahead log to nothing, so that what was erased is not left in it; a reader may delay that a little."""
+        with translated(self.path):
+            self._db.set_busy_timeout(2_000)
+            try:
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:
+                self._db.set_busy_timeout(self._busy_ms)
+
     def get(self, access: Access, ids: Sequence[str]) -> dict[str, Memory]:
         where = Where(DIALECT)
         visible(where, access)
@@ -111,15 +125,20 @@ class SQLiteStore:
     def resolve(self, access: Access, prefix: str, limit: int = 3) -> list[str]:
         where = Where(DIALECT)
         visible(where, access)
+        prefix = text.mended(prefix)
         where.add(f"m.id >= {where.bind(prefix)} AND m.id < {where.bind(prefix + chr(0x10FFFF))}")
         with translated(self.path):
             rows = self._db.execute(f"SELECT m.id FROM memories m WHERE {where.sql} ORDER BY m.id LIMIT {int(limit)}", where.values)
             return [row[0] for row in rows]
 
-    def page(self, access: Access, where: Filter, now: datetime, *, limit: int, offset: int, order: str = "recency") -> Page:
+    def page(
+        self, access: Access, where: Filter, now: datetime, *, limit: int, offset: int, order: str = "recency", with_total: bool = True
+    ) -> Page:
         wanted = self._where(access, where, now)
-        with translated(self.path):
-            total = int(self._db.execute(f"SELECT count(*) FROM memories m WHERE {wanted.sql}", wanted.values).get or 0)
+        total = -1
+        if with_total:
+            with translated(self.path):
+                total = int(self._db.execute(f"SELECT count(*) FROM memories m WHERE {wanted.sql}", wanted.values).get or 0)
         memories = self._memories(wanted, f"ORDER BY {_ORDERS[order]} LIMIT {int(limit)} OFFSET {int(offset)}")
         return Page(tuple(memories), total, limit, offset)
 
@@ -139,7 +158,7 @@ class SQLiteStore:
 
     def search(self, access: Access, plan: Plan) -> Found:
         with self._reading() as db:
-            return search.search(db, access, plan)
+            return search.search(db, access, plan, self._frequencies)
 
     def similar(
         self, access: Access, vector: npt.NDArray[np.float32], where: Filter, now: datetime, *, k: int
@@ -150,7 +169,7 @@ class SQLiteStore:
 
     def revisions(self, access: Access, id: str) -> list[Revision]:
         where = Where(DIALECT)
-        where.within("owner", access.readable)
+        where.add(of_visible("memory", where, access))
         where.equals("memory", id)
         with translated(self.path):
             rows = self._db.execute(
@@ -166,7 +185,7 @@ class SQLiteStore:
 
     def secrets_of(self, access: Access, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
         where = Where(DIALECT)
-        where.within("owner", access.readable)
+        where.add(of_visible("memory", where, access))
         where.equals("memory", id)
         with translated(self.path):
             rows = self._db.execute(f"SELECT name, sealed, meta FROM secrets WHERE {where.sql} ORDER BY name", where.values).fetchall()
@@ -174,7 +193,7 @@ class SQLiteStore:
 
     def walk_secrets(self, access: Access) -> Iterator[tuple[str, str, str, bytes, dict[str, Any]]]:
         where = Where(DIALECT)
-        where.within("owner", access.readable)
+        where.add(of_visible("memory", where, access))
         sql = f"SELECT owner, memory, name, sealed, meta FROM secrets WHERE {where.sql} ORDER BY memory, name"
         with translated(self.path):
             rows = self._db.execute(sql, where.values).fetchall()
@@ -207,6 +226,16 @@ class SQLiteStore:
         answer["db_bytes"] = max(pages, sum(part.stat().st_size for part in self._files()))
         return answer
 
+    def projects(self, access: Access) -> list[str]:
+        where = Where(DIALECT)
+        visible(where, access)
+        sql = (
+            "SELECT DISTINCT s.project FROM scopes s WHERE s.project <> '' AND "
+            f"EXISTS (SELECT 1 FROM memories m WHERE m.project = s.project AND {where.sql}) ORDER BY 1"
+        )
+        with translated(self.path):
+            return [row[0] for row in self._db.execute(sql, where.values)]
+
     def tags(self, access: Access, where: Filter, now: datetime) -> dict[str, int]:
         wanted = self._where(access, where, now)
         sql = f"SELECT t.value, count(*) FROM memories m, json_each(m.tags) t WHERE {wanted.sql} GROUP BY 1 ORDER BY 2 DESC, 1"
@@ -227,6 +256,8 @@ class SQLiteStore:
     def audit(self, access: Access, *, after: int = 0) -> Iterator[AuditEntry]:
         where = Where(DIALECT)
         where.within("owner", access.readable)
+        if access.project is not None:
+            where.add(of_visible("subject", where, access))
         where.add(f"number > {where.bind(after)}")
         with translated(self.path):
             rows = self._db.execute(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,11 +14,13 @@ from bethink import text
 from bethink.errors import Conflict, Forbidden, VersionConflict
 from bethink.model import Access, Link, Memory, Revision, Scope
 from bethink.stores.sqlite.rows import NAMES, SELECT, link_of, memory_of, packed, stamp, values_of
-from bethink.stores.sqlite.vectors import WINDOWS, forget_vectors, place_vectors
+from bethink.stores.sqlite.vectors import WINDOWS, forget_vectors, place_vectors, scope_number
 from bethink.stores.where import Where, visible, writable
 
-_INSERT = f"INSERT INTO memories ({', '.join(NAMES)}) VALUES ({', '.join(':' + name for name in NAMES)})"
-_UPDATE = f"UPDATE memories SET {', '.join(f'{name} = :{name}' for name in NAMES)} WHERE key = :key AND version = :was"
+_WRITTEN = (*NAMES, "terms")
+_INSERT = f"INSERT INTO memories ({', '.join(_WRITTEN)}) VALUES ({', '.join(':' + name for name in _WRITTEN)})"
+_UPDATE = f"UPDATE memories SET {', '.join(f'{name} = :{name}' for name in _WRITTEN)} WHERE key = :key"
+_INDEX = "INSERT INTO memories_fts (rowid, content, keywords, tags, category, extra) SELECT * FROM memories_indexed WHERE key = ?"
 _SEARCHED = ("content", "expanded_keywords", "tags", "category")
 
 
@@ -31,7 +34,8 @@ class SQLiteDialect:
         return stamp(at)
 
     def has_tag(self, placeholder: str) -> str:
-        return f"EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = {placeholder})"
+        # The first half alone would take a tag with a quotation mark for another, the second alone is slow.
+        return f"instr(m.tags, json_quote({placeholder})) AND EXISTS (SELECT 1 FROM json_each(m.tags) WHERE value = {placeholder})"
 
 
 DIALECT = SQLiteDialect()
@@ -43,27 +47,34 @@ class SQLiteTransaction:
     def __init__(self, connection: apsw.Connection, access: Access) -> None:
         self._db = connection
         self._access = access
+        #: Something was removed whose traces must not stay behind in the log of writes.
+        self.erased = False
 
     def insert(self, memory: Memory) -> None:
         self._must_be_writable(memory)
         try:
-            self._db.execute(_INSERT, values_of(memory))
+            self._db.execute(_INSERT, _row(memory))
         except apsw.ConstraintError:
             raise Conflict(f"A memory with the id {memory.id} exists already.") from None
         key = self._db.last_insert_rowid()
-        self._index(key, memory)
-        self._db.execute("INSERT INTO pending_vectors (key) VALUES (?)", (key,))
+        self._db.execute(_INDEX, (key,))
+        self._db.execute("INSERT OR IGNORE INTO pending_vectors (key) VALUES (?)", (key,))
+        scope_number(self._db, memory.owner, memory.scope.project)
 
     def update(self, memory: Memory, before: Memory) -> None:
         self._must_be_writable(before)
         self._must_be_writable(memory)
         key = self._key(before.id)
-        self._db.execute(_UPDATE, {**values_of(memory), "key": key, "was": before.version})
-        if not self._db.changes():
+        if self._db.execute("SELECT version FROM memories WHERE key = ?", (key,)).get != before.version:
             raise VersionConflict()
-        if any(getattr(memory, name) != getattr(before, name) for name in _SEARCHED) or memory.created_at != before.created_at:
+        row = _row(memory)
+        searched = any(getattr(memory, name) != getattr(before, name) for name in _SEARCHED) or row["terms"] != _row(before)["terms"]
+        if searched:
+            # The index removes what the row says until then.
             self._db.execute("DELETE FROM memories_fts WHERE rowid = ?", (key,))
-            self._index(key, memory)
+        self._db.execute(_UPDATE, {**row, "key": key})
+        if searched:
+            self._db.execute(_INDEX, (key,))
         if memory.content != before.content:
             forget_vectors(self._db, key)
             self._db.execute("INSERT OR IGNORE INTO pending_vectors (key) VALUES (?)", (key,))
@@ -84,8 +95,7 @@ class SQLiteTransaction:
         ):
             self._db.execute(sql, (value,))
             removed[name] = self._db.changes()
-        # Deleted terms stay readable in the index's older segments until these are merged.
-        self._db.execute("INSERT INTO memories_fts (memories_fts) VALUES ('optimize')")
+        self.erased = True
         return removed
 
     def get(self, id: str) -> Memory | None:
@@ -108,6 +118,7 @@ class SQLiteTransaction:
         return memory_of(row) if row else None
 
     def add_revision(self, revision: Revision) -> None:
+        self._key(revision.memory)
         self._db.execute(
             "INSERT INTO revisions (memory, owner, version, at, op, before, actor, client, agent, session, note) "
             "VALUES (?, (SELECT owner FROM memories WHERE id = ?1), ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -126,6 +137,9 @@ class SQLiteTransaction:
         )
 
     def add_link(self, link: Link) -> bool:
+        self._key(link.source)
+        if self.get(link.target) is None:
+            raise Forbidden(f"You may not link to {link.target}.")
         self._db.execute(
             "INSERT OR IGNORE INTO links (source, target, type, owner, created_at, note) "
             "VALUES (?, ?, ?, (SELECT owner FROM memories WHERE id = ?1), ?, ?)",
@@ -135,7 +149,7 @@ class SQLiteTransaction:
 
     def remove_link(self, source: str, target: str, type: str) -> bool:
         where = Where(DIALECT)
-        where.within("owner", self._access.writable)
+        where.add(of_visible("source", where, self._access, writable))
         for column, value in (("source", source), ("target", target), ("type", type)):
             where.equals(column, value)
         self._db.execute(f"DELETE FROM links WHERE {where.sql}", where.values)
@@ -182,20 +196,11 @@ class SQLiteTransaction:
             raise Forbidden(f"You may not change the memory {id}.")
         return int(key)
 
-    def _index(self, key: int, memory: Memory) -> None:
-        self._db.execute(
-            "INSERT INTO memories_fts (rowid, content, keywords, tags, category, extra) VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                memory.content,
-                memory.expanded_keywords,
-                " ".join(memory.tags),
-                memory.category,
-                text.extra_terms(
-                    memory.content, " ".join((memory.expanded_keywords, *memory.tags)), memory.valid_from or memory.created_at
-                ),
-            ),
-        )
+
+def _row(memory: Memory) -> dict[str, Any]:
+    """A memory as the values of its row."""
+    said = " ".join((memory.expanded_keywords, *memory.tags))
+    return {**values_of(memory), "terms": text.extra_terms(memory.content, said, memory.valid_from or memory.created_at)}
 
 
 def _place(memory: Memory) -> tuple[Any, ...]:
@@ -207,19 +212,28 @@ def chained(previous: bytes, entry: tuple[Any, ...]) -> bytes:
     return hashlib.sha256(previous + packed({"entry": entry}).encode()).digest()
 
 
+def of_visible(column: str, where: Where, access: Access, rule: Callable[[Where, Access], None] = visible) -> str:
+    """The condition that a column names a memory that `access` may read (or write, by `rule`)."""
+    rows = Where(DIALECT, values=where.values)
+    rule(rows, access)
+    return f"EXISTS (SELECT 1 FROM memories m WHERE m.id = {column} AND {rows.sql})"
+
+
 def links_of(db: apsw.Connection, access: Access, ids: Sequence[str]) -> list[Link]:
-    """Every edge that starts or ends at one of `ids` and belongs to somebody whom `access` may read."""
+    """Every edge that starts or ends at one of `ids` between memories that `access` may read."""
     if not ids:
         return []
     where = Where(DIALECT)
-    where.within("owner", access.readable)
-    ends = Where(DIALECT, values=where.values)
-    ends.within("source", list(ids))
-    ends.within("target", list(ids))
+    where.add(of_visible("l.source", where, access))
+    where.add(of_visible("l.target", where, access))
+    named = where.bind(json.dumps(list(ids)))
     sql = (
-        f"SELECT source, target, type, created_at, note FROM links WHERE {where.sql} AND ({' OR '.join(ends.clauses)}) ORDER BY created_at"
+        "SELECT source, target, type, created_at, note FROM links l WHERE (l.source, l.target, l.type) IN ("
+        f"SELECT source, target, type FROM links WHERE source IN (SELECT value FROM json_each({named})) "
+        f"UNION SELECT source, target, type FROM links WHERE target IN (SELECT value FROM json_each({named}))"
+        f") AND {where.sql} ORDER BY created_at"
     )
     return [link_of(row) for row in db.execute(sql, where.values)]
 
 
-__all__ = ["DIALECT", "WINDOWS", "SQLiteTransaction", "chained", "links_of"]
+__all__ = ["DIALECT", "WINDOWS", "SQLiteTransaction", "chained", "links_of", "of_visible"]

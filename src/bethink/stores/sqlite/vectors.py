@@ -1,18 +1,19 @@
 """Vectors in the same file: sign bits for a quick scan, int8 for exact scores, token vectors for reranking.
 
-The scan is exact over the bits (`sqlite-vec`), its best are scored again with the int8 vectors. NumPy and the
-extension are loaded on first use, so that keyword recall never pays for them.
+The scan is exact over the bits (`bits.py`); its best are scored again with the int8 vectors. NumPy is loaded on first
+use, so that keyword recall never pays for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import apsw
 
 from bethink.errors import EmbedderMismatch
 from bethink.model import Memory
+from bethink.stores.sqlite.bits import Bits, clear
 from bethink.stores.sqlite.rows import packed
 
 if TYPE_CHECKING:
@@ -23,21 +24,7 @@ if TYPE_CHECKING:
 
 #: Numbers reserved for the windows of one memory.
 WINDOWS = 64
-#: sqlite-vec answers at most this many neighbours.
-MAX_NEIGHBOURS = 4096
 _SPAN = f"v.window BETWEEN j.value * {WINDOWS} AND j.value * {WINDOWS} + {WINDOWS - 1}"
-
-
-def load_extension(db: apsw.Connection) -> None:
-    """Makes `vec0` tables usable on this connection."""
-    import sqlite_vec
-
-    try:
-        db.execute("SELECT vec_version()").fetchall()
-    except apsw.SQLError:
-        db.enable_load_extension(True)
-        db.load_extension(sqlite_vec.loadable_path())
-        db.enable_load_extension(False)
 
 
 def stored_identity(db: apsw.Connection) -> Identity | None:
@@ -51,7 +38,7 @@ def stored_identity(db: apsw.Connection) -> Identity | None:
 
 
 def scope_number(db: apsw.Connection, owner: str, project: str | None) -> int:
-    """The number that stands for an owner's project in the vector table."""
+    """The number that stands for an owner's project in the table of bits."""
     db.execute("INSERT OR IGNORE INTO scopes (owner, project) VALUES (?, ?)", (owner, project or ""))
     return int(db.execute("SELECT number FROM scopes WHERE owner = ? AND project = ?", (owner, project or "")).get)
 
@@ -61,39 +48,42 @@ def is_live(memory: Memory) -> bool:
     return memory.status == "active" and memory.deleted_at is None
 
 
-def _windows(db: apsw.Connection, key: int) -> list[int]:
-    return [
-        row[0]
-        for row in db.execute("SELECT window FROM vectors WHERE window BETWEEN ? AND ?", (key * WINDOWS, key * WINDOWS + WINDOWS - 1))
-    ]
+def place_of(number: int, live: bool) -> int:
+    """What the table of bits says of a vector: whose and which project's it is, and whether plain recall may find it."""
+    return number * 2 + live
+
+
+def _windows(db: apsw.Connection, key: int) -> list[tuple[int, int]]:
+    """(window, slot) of a memory's vectors."""
+    span = (key * WINDOWS, key * WINDOWS + WINDOWS - 1)
+    rows: list[tuple[int, int]] = db.execute("SELECT window, slot FROM vectors WHERE window BETWEEN ? AND ?", span).fetchall()
+    return rows
 
 
 def forget_vectors(db: apsw.Connection, key: int) -> int:
     """Removes a memory's vectors; answers how many windows there were."""
     windows = _windows(db, key)
     if windows:
-        load_extension(db)
-        db.executemany("DELETE FROM vectors WHERE window = ?", ((window,) for window in windows))
-        db.executemany("DELETE FROM memories_vec WHERE window = ?", ((window,) for window in windows))
+        clear(db, [slot for _, slot in windows])
+        db.executemany("DELETE FROM vectors WHERE window = ?", ((window,) for window, _ in windows))
+        db.executemany("INSERT INTO free_slots (slot) VALUES (?)", ((slot,) for _, slot in windows))
     return len(windows)
 
 
 def place_vectors(db: apsw.Connection, key: int, memory: Memory) -> None:
-    """Notes in the vector table that a memory moved or left plain recall."""
+    """Notes in the table of bits that a memory moved or left plain recall."""
     windows = _windows(db, key)
     if windows:
-        load_extension(db)
-        number = scope_number(db, memory.owner, memory.scope.project)
-        db.executemany(
-            "UPDATE memories_vec SET scope = ?, live = ? WHERE window = ?", ((number, is_live(memory), window) for window in windows)
-        )
+        place = place_of(scope_number(db, memory.owner, memory.scope.project), is_live(memory))
+        with Bits(db) as bits:
+            for _, slot in windows:
+                bits.place(slot, place)
 
 
 def drop_vectors(db: apsw.Connection) -> None:
     """Forgets every vector and queues every memory."""
-    load_extension(db)
-    db.execute("DROP TABLE IF EXISTS memories_vec")
-    db.execute("DELETE FROM vectors")
+    for table in ("vectors", "vector_chunks", "free_slots"):
+        db.execute(f"DELETE FROM {table}")
     db.execute("DELETE FROM facts WHERE name = 'embedder'")
     db.execute("INSERT OR IGNORE INTO pending_vectors (key) SELECT key FROM memories")
 
@@ -104,40 +94,42 @@ def put_vectors(db: apsw.Connection, identity: Identity, vectors: Iterable[tuple
 
     import numpy as np
 
-    load_extension(db)
     stored = stored_identity(db)
     if stored is None:
         db.execute("INSERT INTO facts (name, value) VALUES ('embedder', ?)", (packed(dataclasses.asdict(identity)),))
-        db.execute(
-            f"CREATE VIRTUAL TABLE IF NOT EXISTS memories_vec USING vec0 (window INTEGER PRIMARY KEY, bits bit[{identity.dims}], "
-            "scope INTEGER, live INTEGER)"
-        )
     elif stored != identity:
         raise EmbedderMismatch(f"The store's vectors were made by {stored}, not by {identity}.")
     count = 0
-    for key, text, passages in vectors:
-        row = db.execute(
-            "SELECT content, owner, project, status = 'active' AND deleted_at IS NULL FROM memories WHERE key = ?", (key,)
-        ).fetchone()
-        if row is None:
+    with Bits(db) as bits:
+        for key, text, passages in vectors:
+            row = db.execute(
+                "SELECT content, owner, project, status = 'active' AND deleted_at IS NULL FROM memories WHERE key = ?", (key,)
+            ).fetchone()
+            if row is not None:
+                content, owner, project, live = row
+                if content != text:
+                    continue
+                forget_vectors(db, key)
+                place = place_of(scope_number(db, owner, project), live)
+                for index, passage in enumerate(passages[:WINDOWS]):
+                    slot = _new_slot(db)
+                    db.execute(
+                        "INSERT INTO vectors (window, slot, vector, tokens) VALUES (?, ?, ?, ?)",
+                        (key * WINDOWS + index, slot, quantised(passage.vector), passage.tokens.tobytes()),
+                    )
+                    bits.write(slot, np.packbits(passage.vector > 0).tobytes(), place)
+                count += 1
             db.execute("DELETE FROM pending_vectors WHERE key = ?", (key,))
-            continue
-        content, owner, project, live = row
-        if content != text:
-            continue
-        forget_vectors(db, key)
-        number = scope_number(db, owner, project)
-        for index, passage in enumerate(passages[:WINDOWS]):
-            window = key * WINDOWS + index
-            db.execute(
-                "INSERT INTO vectors (window, vector, tokens) VALUES (?, ?, ?)",
-                (window, quantised(passage.vector), passage.tokens.tobytes()),
-            )
-            bits = np.packbits(passage.vector > 0, bitorder="little").tobytes()
-            db.execute("INSERT INTO memories_vec (window, bits, scope, live) VALUES (?, vec_bit(?), ?, ?)", (window, bits, number, live))
-        db.execute("DELETE FROM pending_vectors WHERE key = ?", (key,))
-        count += 1
     return count
+
+
+def _new_slot(db: apsw.Connection) -> int:
+    """A slot that a removed vector left, else the one behind the last."""
+    free = db.execute("SELECT slot FROM free_slots LIMIT 1").get
+    if free is not None:
+        db.execute("DELETE FROM free_slots WHERE slot = ?", (free,))
+        return int(free)
+    return int(db.execute("SELECT coalesce(max(slot) + 1, 0) FROM vectors").get)
 
 
 def quantised(vector: npt.NDArray[np.float32]) -> bytes:
@@ -156,24 +148,10 @@ def unit(blob: bytes) -> npt.NDArray[np.float32]:
     return vector / np.float32(max(float(np.linalg.norm(vector)), 1e-9))
 
 
-def neighbours(
-    db: apsw.Connection, vector: npt.NDArray[np.float32], k: int, scopes: Sequence[int] | None, live_only: bool
-) -> list[tuple[int, float]]:
-    """(memory key, cosine) of the nearest memories, best first: bits first, then exact on three times as many."""
-    import numpy as np
-
-    load_extension(db)
-    values: dict[str, Any] = {"bits": np.packbits(vector > 0, bitorder="little").tobytes(), "k": min(k * 3 + 50, MAX_NEIGHBOURS)}
-    sql = "SELECT window FROM memories_vec WHERE bits MATCH vec_bit(:bits) AND k = :k"
-    if live_only:
-        sql += " AND live = 1"
-    if scopes is not None:
-        names = [f"s{index}" for index in range(len(scopes))]
-        values.update(zip(names, scopes, strict=True))
-        sql += f" AND scope IN ({', '.join(':' + name for name in names)})"
-    windows = [row[0] for row in db.execute(sql, values)]
-    scored = best_cosines(db, vector, [window // WINDOWS for window in windows])
-    return sorted(scored.items(), key=lambda pair: -pair[1])[:k]
+def keys_of(db: apsw.Connection, slots: Sequence[int]) -> list[int]:
+    """The memories that these slots belong to, each once."""
+    rows = db.execute(f"SELECT DISTINCT v.window / {WINDOWS} FROM json_each(?) j JOIN vectors v ON v.slot = j.value", (packed_keys(slots),))
+    return [row[0] for row in rows]
 
 
 def best_cosines(db: apsw.Connection, vector: npt.NDArray[np.float32], keys: Sequence[int]) -> dict[int, float]:
@@ -194,7 +172,11 @@ def with_tokens(
     parts: dict[int, list[bytes]] = {}
     for window, _, tokens in rows:
         parts.setdefault(window // WINDOWS, []).append(tokens)
-    return {key: (best[key], np.frombuffer(b"".join(blobs), dtype=np.int8).reshape(-1, width or 1)) for key, blobs in parts.items()}
+    return {
+        key: (best[key], np.frombuffer(b"".join(blobs), dtype=np.int8).reshape(-1, width or 1))
+        for key, blobs in parts.items()
+        if key in best
+    }
 
 
 def packed_keys(keys: Sequence[int]) -> str:

@@ -30,20 +30,31 @@ CREATE TABLE memories (
     tags TEXT NOT NULL DEFAULT '[]',
     expanded_keywords TEXT NOT NULL DEFAULT '',
     content TEXT NOT NULL,
+    -- what is indexed beside the words themselves: parts of identifiers, the date in words
+    terms TEXT NOT NULL DEFAULT '',
     origin TEXT,
     extra TEXT
 ) STRICT;
 CREATE INDEX memories_hash ON memories (content_hash);
 CREATE INDEX memories_recent ON memories (created_at);
+CREATE INDEX memories_category ON memories (category, created_at);
+-- Counting reads this index alone.
+CREATE INDEX memories_counted ON memories (
+    owner, project, category, source, status, scope, task, deleted_at, expires_at, valid_until, created_at
+);
 CREATE INDEX memories_project ON memories (project, created_at) WHERE project IS NOT NULL;
 CREATE INDEX memories_session ON memories (session, created_at) WHERE session IS NOT NULL;
 CREATE INDEX memories_review ON memories (key) WHERE needs_review <> '' OR status IN ('candidate', 'quarantined');
 
+-- The index takes its texts from the rows, so that it can remove a text's every trace at once ('secure-delete').
+CREATE VIEW memories_indexed AS
+    SELECT key, content, expanded_keywords AS keywords, tags, category, terms AS extra FROM memories;
 CREATE VIRTUAL TABLE memories_fts USING fts5 (
     content, keywords, tags, category, extra,
-    content = '', contentless_delete = 1,
-    tokenize = "porter unicode61 remove_diacritics 2"
+    content = 'memories_indexed', content_rowid = 'key',
+    tokenize = "porter unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
 );
+INSERT INTO memories_fts (memories_fts, rank) VALUES ('secure-delete', 1);
 CREATE VIRTUAL TABLE memories_terms USING fts5vocab (memories_fts, row);
 
 CREATE TABLE usage (
@@ -55,9 +66,17 @@ CREATE TABLE usage (
 -- A memory's windows have the numbers memory * 64, memory * 64 + 1 …
 CREATE TABLE vectors (
     window INTEGER PRIMARY KEY,
+    slot INTEGER NOT NULL UNIQUE,
     vector BLOB NOT NULL,
     tokens BLOB NOT NULL
 ) STRICT;
+-- Signs of the vectors' parts, one bit each, for a quick scan; slot n is entry n % 2048 of chunk n / 2048. Place 0 is an empty slot.
+CREATE TABLE vector_chunks (
+    number INTEGER PRIMARY KEY,
+    places BLOB NOT NULL,
+    bits BLOB NOT NULL
+) STRICT;
+CREATE TABLE free_slots (slot INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE pending_vectors (key INTEGER PRIMARY KEY) STRICT;
 CREATE TABLE scopes (
     number INTEGER PRIMARY KEY,
