@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -285,7 +286,7 @@ def _array(memories: Memories, found: Iterator[Memory]) -> None:
     """A JSON array, one memory a line, written as it is read."""
     shown.say("[")
     first = True
-    while batch := [memory for memory, _ in zip(found, range(_EXPORTED_AT_ONCE), strict=False)]:
+    while batch := list(islice(found, _EXPORTED_AT_ONCE)):
         links = memories.store.links_of(memories.access, [memory.id for memory in batch])
         for memory in batch:
             shape = shapes.memory(memory)
