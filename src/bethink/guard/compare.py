@@ -115,6 +115,9 @@ def _order_kept(new: Clause, old: Clause) -> bool:
     theirs = [token.key for token in old.tokens if token.value]
     if len(mine) < 2 and len(theirs) < 2:
         return True
+    plain = all(clause.verb in lex.LIGHT or clause.verb in lex.COPULA for clause in (new, old))
+    if plain and sorted(mine) == sorted(theirs) and len(mine) <= 3 and sum(token.kind == "number" for token in new.tokens) < 2:
+        return True
     both = set(mine) & set(theirs)
     if [key for key in mine if key in both] != [key for key in theirs if key in both]:
         return False
@@ -300,7 +303,7 @@ def _by_verb(new: Clause, old: Clause, parts: set[str], *, alike: bool, exact: b
             return 0.88
         if told:
             return 0.8
-        return 0.85 if same_purpose and verb == "us" else 0.0
+        return 0.85 if same_purpose and verb == "use" else 0.0
     return 0.8 if alike or exact or told else 0.0
 
 
@@ -311,7 +314,7 @@ def _number_changed(mine: list[Token], theirs: list[Token], new: Clause, old: Cl
         if one.measure != other.measure and {one.measure, other.measure} - {"", "version", "time", "clock"}:
             return 0.0
         before = _before(new, one)
-        if before in lex.NUMBERED or (before in lex.NUMBERED_PLACE and parts & {"circumstance", "place"}):
+        if before in lex.NUMBERED or (before in lex.NUMBERED_PLACE and (parts & {"circumstance", "place"} or not new.verb)):
             return 0.8 if new.changed else 0.0
         if one.measure == "date" and not (new.copular or new.changed or new.verb in lex.EXCLUSIVE):
             return 0.0
@@ -337,7 +340,7 @@ def _subject_is_value(mine: list[Token], theirs: list[Token], new: Clause, old: 
         return 0.0
     objects = {t.key for t in new.tokens if t.part in ("object", "place")}
     numbers = [t for t in mine if t.kind == "number"], [t for t in theirs if t.kind == "number"]
-    if new.copular and len(mine) == len(theirs) == len(numbers[0]) == len(numbers[1]) and objects & (lex.ROLES | lex.BOUNDS):
+    if new.copular and len(mine) == len(theirs) == len(numbers[0]) == len(numbers[1]) and (objects & (lex.ROLES | lex.BOUNDS) or new.verb in lex.IN_FORCE):
         return 0.85
     if len(subjects_new) != len(mine) or len(subjects_old) != len(theirs):
         return 0.0
@@ -438,7 +441,8 @@ def _long(new: Clause, old: Clause) -> Finding:
 
 
 def _kinds(tokens: Sequence[Token]) -> frozenset[str]:
-    kinds = [lex.KIND_OF[token.key] for token in tokens if token.key in lex.KIND_OF]
+    names = [token.raw if token.raw in lex.COMMON else token.key for token in tokens]
+    kinds = [lex.KIND_OF[name] for name in names if name in lex.KIND_OF]
     return frozenset().union(*kinds) if kinds else frozenset()
 
 

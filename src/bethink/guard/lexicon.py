@@ -65,14 +65,38 @@ SYNONYMS = _groups(
     prefer favour favor preference prefers preferred prefiere bevorzugt préfère
     like likes enjoy enjoys fond love loves adore
     live lives reside resides locate located location based sits lie resident lebt wohnt vive habite
-    happen happens occur takes held scheduled schedule
+    happen happens occur held scheduled schedule
     begin begins start starts commence kick kicks started
     end finish finishes ends stop stops conclude concludes
     run runs execute executes running ran run läuft
     create creates make makes build builds built generate generates produce produces
     delete deletes remove removes erase purge
     fix repair resolve solve
-    show display shows displays
+    show display shows displays shown
+    send sent sends
+    draw drawn drew
+    teach taught
+    pay paid
+    feed fed
+    see seen saw
+    know known knew
+    speak spoken spoke
+    drive driven drove
+    give given gave
+    take taken took
+    put puts
+    sell sold
+    spend spent
+    bind bound
+    split splits
+    break broken broke
+    hide hidden
+    freeze frozen froze
+    eat eaten ate
+    wear worn wore
+    grow grown grew
+    lend lent
+    catch caught
     choose chooses chose chosen pick picks picked select selects selected opt opted decide decides decided decision settle settled agree agreed adopt adopts adopted
     need needs require requires required requirement necessary mandatory must
     allow allows allowed permit permits permitted permitted permissible ok okay fine acceptable welcome
@@ -334,13 +358,6 @@ _KINDS = {
     "relationship": "single married divorced engaged widowed",
     "unit system": "metric imperial celsius fahrenheit",
 }
-#: Name → which kinds of thing it is; two names of one kind compete for one place.
-KIND_OF: dict[str, frozenset[str]] = {}
-for _kind, _names in _KINDS.items():
-    for _one in _names.split():
-        _key = SYNONYMS.get(stem(_one), stem(_one))
-        KIND_OF[_key] = KIND_OF.get(_key, frozenset()) | {_kind}
-
 #: Names that are also common words: only with a capital letter are they names.
 COMMON = frozenset(
     """teams meet zoom signal linear actions make express drone fish render fly notion arch hatch less just solid ninja chef puppet edge brave loki rye matrix
@@ -349,6 +366,13 @@ COMMON = frozenset(
 )
 #: Common words whose stem is a name's.
 ALIKE = frozenset("team meeting meetings flying making expresses squares blacks singles rested resting".split())
+
+#: Name → which kinds of thing it is; two names of one kind compete for one place.
+KIND_OF: dict[str, frozenset[str]] = {}
+for _kind, _names in _KINDS.items():
+    for _one in _names.split():
+        _key = _one if _one in COMMON else SYNONYMS.get(stem(_one), stem(_one))
+        KIND_OF[_key] = KIND_OF.get(_key, frozenset()) | {_kind}
 
 #: Words that say which of several alike things is meant: never a value, always a subject.
 DISTINGUISHING = _stems(
@@ -368,7 +392,8 @@ FUNCTIONAL = _stems(
     topic queue bucket domain subdomain stack framework provider vendor backend engine driver runtime compiler shell os platform font timezone locale currency unit encoding algorithm
     protocol convention policy rule contact target coverage favourite favorite preferred goal title role job employer company boss partner hometown city country diet plan tool choice solution
     ratio percentage capacity concurrency replica replicas worker workers thread threads retry retries attempts age weight score seed model dimension dimensions entrypoint package command
-    hobby nickname pronoun pronouns indentation naming case casing width cadence release quota latency window cutoff rotation turnover headcount seat seats oncall"""
+    hobby nickname pronoun pronouns indentation naming case casing width cadence linter formatter bundler logger orm ci tracker broker scheduler mascot logo slogan motto mentor dentist doctor landlord wifi router printer plugin library broker registry gateway proxy
+    release quota latency window cutoff rotation turnover headcount seat seats oncall"""
 )
 #: Possessed things that one may have several of.
 PLURAL_KIN = _stems("friend brother sister colleague son daughter child cousin neighbour neighbor hobby pet cat dog skill")
@@ -407,7 +432,14 @@ _OTHER_VERBS = _stems(
     occur produce generate apply treat mark flag quote escape sanitize normalise normalize index search match filter map reduce compute calculate count measure estimate exist begin
     benutzen verwenden nutzen laufen heißen arbeiten wohnen usar utilizar vivir trabajar utiliser habiter travailler"""
 )
-VERBS = EXCLUSIVE | OPEN | BY_KIND | PLACING | _OTHER_VERBS
+_MORE_VERBS = _stems(
+    """export import convert print draw feed fill mail archive scrape crawl seed purge trigger wake warn embed train subscribe unsubscribe register book pay charge
+    earn rent coach commute fly drive ride walk jog knit record film sell trade invest donate recommend greet vote mentor interview onboard supervise audit
+    inspect translate proofread edit design sketch model simulate bundle minify transpile stub mock patch profile benchmark trace debug instrument provision seat
+    boot restart reboot pause resume enter cross hit miss exceed reach rise fall comprise span weigh sit stand face fit block stop answer teach share borrow lend
+    protect serve guard power point link connect disconnect wrap unwrap inject expect assume prove verify confirm decline cancel extend shrink grow feed house"""
+)
+VERBS = EXCLUSIVE | OPEN | BY_KIND | PLACING | _OTHER_VERBS | _MORE_VERBS
 #: Nouns that look like verbs but mostly head a subject.
 NOUNLIKE = _stems(
     "test build release log cache index call process order version"
@@ -514,3 +546,11 @@ ROLES = _stems(
 SOLE = _stems("lead own manage maintain run host handle")
 #: What a version or number in the subject may be said to be.
 BOUNDS = _stems("minimum maximum limit version oldest newest lowest highest required supported target baseline")
+#: First halves of words that grammar joins by a hyphen.
+HYPHENED = frozenset(
+    """pre re non multi self real open read write follow back front end built long short high low top two three four five six one user in on off up co sub auto cross
+    well data time error type full part first second third anti semi half day week month year server client peer dead round single double left right hand pair
+    code test event state stand sign log set roll break kick check trade know run case mid post inter intra micro macro super ultra over under out down by to""".split()
+)
+#: Verbs of what is in force, whatever number it has.
+IN_FORCE = _stems("use need run pin target")

@@ -88,7 +88,7 @@ _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (
             r"\b(?:maybe|perhaps|possibly|probably|might|consider(?:s|ed|ing)?|think(?:s|ing)? (?:of|about)|plan(?:s|ned"
-            r"|ning)? (?:to|on)|(?:is|are|am|'m) going to|wants? to|would like to|propos(?:e|ed|es|al|ing)"
+            r"|ning)? to|(?:is|are|am|'m) going to|wants? to|would like to|propos(?:e|ed|es|al|ing)"
             r"|suggest(?:s|ed|ion|ing)?|evaluat(?:e|es|ed|ing)|experiment(?:s|ed|ing)? with|try(?:ing)? out|explor(?:e|es|ed"
             r"|ing)|hop(?:e|es|ing) to|wonder(?:s|ing)?|not sure|unsure|todo|should we|could we|whether|hypothetical(?:ly)?"
             r"|what if"
@@ -132,6 +132,7 @@ _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"|succeeded)\b",
             f" {CHANGED} use {CONTRAST} ",
         ),
+        (r"\b(?:has |have )?(?:taken|took|takes) over ([^.,;\n]{1,50}?) from (\w+)\b", rf" {CHANGED} own \1 {CONTRAST} \2 {TO} "),
         (r"\b(?:has |have )?(?:taken|took|takes|taking) over(?: as)?\b", f" {CHANGED} is "),
         (r"\b(?:renam(?:ed|e|es|ing)|rebranded) (?:from )?([^.,;\n]{1,40}?) (?:to|as|into)\b", rf" {CHANGED} name {FROM} \1 {TO} "),
         (r"\b(?:was|were|is|are|been|got|be) (?:now |recently )?(?:renamed|rebranded) (?:to|as)\b", f" {CHANGED} name is "),
@@ -158,7 +159,7 @@ _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf" {CHANGED} use \1 ",
         ),
         (
-            r"\b(?:mov(?:ed|ing)|relocat(?:ed|ing)|shifted)((?: \S+){0,5}?) (?:back |over |out )?(?:to|into|onto)\b",
+            r"\b(?:(?:is|are|was|were|has|have|been|being|got) )*(?:mov(?:ed|ing)|relocat(?:ed|ing)|shifted)((?: \S+){0,5}?) (?:back |over |out )?(?:to|into|onto)\b",
             rf" {CHANGED} live \1 to ",
         ),
         (
@@ -200,8 +201,8 @@ _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b((?:the|our|my) )(?:new|updated|current|latest|revised|corrected|right|correct|actual)\b(?= [a-z])", rf" {CHANGED} \1"),
         (r"\bdecided (?:against|not to)\b|\bopted (?:against|not to)\b|\bruled out\b|\bchose not to\b", f" decided {NOT} "),
         (
-            r"\b(?:agreed|decided|chose|opted|settled|chosen|went|gone|going|go|stick|sticking|agree) (?:to use|to adopt"
-            r"|on using|for using|on|for|to|with|in favou?r of)\b",
+            r"\b(?:(?:agreed|agree|decided|chose|opted|settled|chosen) (?:to use|to adopt|on using|for using|on|for|with|in favou?r of)"
+            r"|(?:went|gone|going|go|stick|sticking) with)\b",
             " choose ",
         ),
         (r"\bin favou?r of\b", f" {TO} "),
@@ -240,6 +241,7 @@ _TOKEN = re.compile(
             r"|(?<=\d)d)(?![a-zA-Z0-9_])|(?![a-zA-Z0-9_.-]*[a-zA-Z0-9_])))",
             rf"(?P<code>{_A}(?:\w*\d\w*(?:[.:_@+-]\w+)+|\w+(?:[._:@]\w+)+|\w+(?:-\w+)*-\d+\w*(?:-\w+)*|(?=[a-z_]*\d)\w+"
             r"|[a-z]\w*[+#]+(?!\w)))".replace(r"\w", "[a-zA-Z0-9_]"),
+            r"(?P<compound>\b[a-zA-Z]{2,}(?:-[a-zA-Z]+)+\b)",
             rf"(?P<cjk>{_CJK})",
             rf"(?P<word>(?:(?!{_CJK})[^\W\d_])+)",
             r"(?P<mark>[\ue000-\ue00f])",
@@ -249,7 +251,7 @@ _TOKEN = re.compile(
     ),
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=\S)|[\n;。！？]+|\.\s*$")
+_SENTENCE = re.compile(r"(?<!\b(?:Dr|Mr|Ms|St|No|vs)\.)(?<!\b(?:Mrs|e\.g|i\.e)\.)(?<=[.!?])\s+(?=\S)|[\n;。！？]+|\.\s*$")
 _BLANK = " \t\r\n;*-•"
 _CJK_NEGATIONS = frozenset("不没沒别別未勿非")
 
@@ -342,6 +344,8 @@ def _raw(match: re.Match[str], kind: str, raw: str, first: bool) -> _Raw:
         return _Raw(low, "name" if known in lex.KIND_OF else "code", known)
     if kind in ("url", "email", "path", "flag"):
         return _Raw(low, "code", low.rstrip("/") or low)
+    if kind == "compound":
+        return _compound(low)
     if kind == "cjk" or kind == "symbol":
         return _Raw(low, "word", low)
     if low in lex.NUMBER_WORDS:
@@ -350,10 +354,21 @@ def _raw(match: re.Match[str], kind: str, raw: str, first: bool) -> _Raw:
     key = lex.SYNONYMS.get(root, root)
     letter = len(raw) == 1 and raw.isupper() and raw != "I" and not first
     shout = letter or (raw[0].isupper() and not first and low not in lex.FILLER)
-    listed = key in lex.KIND_OF and (low not in lex.COMMON or raw[0].isupper()) and low not in lex.ALIKE
+    if low in lex.COMMON and raw[0].isupper() and not first:
+        key = low
+    listed = key in lex.KIND_OF and (low not in lex.COMMON or (raw[0].isupper() and not first)) and low not in lex.ALIKE
     named = listed or any(char.isupper() for char in raw[1:]) or shout
     plain = low in lex.PREPOSITIONS or low in lex.COPULA or low in lex.AUXILIARY or low in lex.NEGATIONS
     return _Raw(low, "name" if named and not plain else "word", key)
+
+
+def _compound(low: str) -> _Raw:
+    """A word with a hyphen: one word where it is written so by grammar, else somebody's name for a thing."""
+    joined = low.replace("-", "")
+    known = lex.SYNONYMS.get(lex.stem(joined), lex.SYNONYMS.get(low, ""))
+    parts = low.split("-")
+    plain = known or parts[0] in lex.HYPHENED or lex.stem(parts[-1]) != parts[-1] or any(part in lex.FILLER or part in lex.PREPOSITIONS for part in parts)
+    return _Raw(low, "word" if plain else "code", known or lex.stem(joined))
 
 
 def _amount(match: re.Match[str]) -> _Raw:
@@ -653,6 +668,8 @@ def _next_part(each: _Raw, part: str, taken: bool, verb: str, copular: bool) -> 
         return "reason", taken
     if part == "reason":
         return part, taken
+    if word == "as" and copular and not taken:
+        return "object", taken
     if word in lex.QUALIFYING or (word in ("before", "after", "until", "without") and taken):
         return "circumstance", taken
     if word in lex.PREPOSITIONS:
