@@ -77,9 +77,9 @@ def page() -> str:
     """The whole page."""
     import typer
 
-    from bethink.front.cli.app import everything
+    from bethink.front.cli import app
 
-    command = typer.main.get_command(everything())
+    command = typer.main.get_command(app)
     context = command.make_context("bethink", [], resilient_parsing=True)
     lines = [HEAD]
     for child, where in commands(command, context):

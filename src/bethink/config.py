@@ -58,7 +58,7 @@ SETTINGS: tuple[Setting, ...] = (
 _BY_NAME = {name: setting for setting in SETTINGS for name in (setting.name, *setting.aliases)}
 #: Variables of other programs that begin alike are none of our business.
 _PREFIXES = ("MEMORY_", "GUARD_", "CLAUDE_MEMORY_", "BETHINK_")
-_NOT_SETTINGS = frozenset({"BETHINK_EVAL", "BETHINK_CHILD", "MEMORY_HOOK_CHILD"})
+_NOT_SETTINGS = frozenset({"BETHINK_EVAL", "BETHINK_DEBUG", "BETHINK_CHILD", "MEMORY_HOOK_CHILD"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -209,3 +209,20 @@ def test_an_export_of_many_is_whole(run: Run) -> None:
     given = "".join(json.dumps({"id": id, "content": f"{id} stands for itself", "source": "transcript"}) + "\n" for id in ids)
     run("add", "--stdin-jsonl", input=given)
     assert [one["id"] for one in json.loads(run("export").stdout)] == ids
+
+
+def test_import_of_prose_stores_it_in_parts(run: Run, tmp_path: Path) -> None:
+    paragraphs = [
+        f"Paragraph {n} is about {word}. " + f"It says a lot of {word}. " * 40 for n, word in enumerate(("tides", "winds", "locks"))
+    ]
+    file = tmp_path / "book.md"
+    file.write_text("\n\n".join(paragraphs))
+    outcome = answered(run("import", "--text", str(file), "-t", "book", "--json"))
+    stored = json.loads(run("export").stdout)
+    assert outcome["added"] == len(stored) >= 3
+    assert {one["category"] for one in stored} == {"notes"}
+    assert all(one["tags"] == ["book"] for one in stored)
+    assert stored[0]["origin"] == {"file": str(file), "part": 1, "parts": len(stored)}
+    assert answered(run("import", "--text", str(file), "--json"))["added"] == 0
+    file.write_bytes(b"\xff\xfe")
+    assert run("import", "--text", str(file)).exit_code == 2

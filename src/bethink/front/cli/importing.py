@@ -9,12 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bethink import text
 from bethink.errors import BethinkError, Conflict, InvalidInput, NotFound
 from bethink.front import fields, shapes
 from bethink.front.cli import shown, stream
 from bethink.model import Scope
 from bethink.service.memories import Memories
 
+#: Largest text, in bytes, and the size of the parts that it is stored in, in characters.
+_MAX_TEXT = 4 * 1024 * 1024
+_PART = 1500
 #: Errors that are told one by one; the others are counted.
 _TOLD = 20
 Json = dict[str, Any]
@@ -57,8 +61,12 @@ class Outcome:
             shown.note(f"… and {self.failed - len(self.errors):,} more.")
 
 
-def import_file(memories: Memories, name: str, here: Scope, source: str) -> Outcome:
+def import_file(memories: Memories, name: str, here: Scope, defaults: Json, *, is_text: bool = False) -> Outcome:
     """Stores every entry of a file; what cannot be stored is reported and stops nothing.
+
+    Args:
+        defaults: fields of entries that do not say them themselves; `source` among them.
+        is_text: the file holds prose, which is stored in parts.
 
     Raises:
         InvalidInput: the file cannot be read, or is not JSON; what came before the fault is stored.
@@ -67,8 +75,8 @@ def import_file(memories: Memories, name: str, here: Scope, source: str) -> Outc
     outcome = Outcome()
     edges: list[tuple[str, str, str, str]] = []
     with _open(name) as file, _Progress() as progress:
-        for number, entry in enumerate(_entries(file, name), 1):
-            _store(memories, number, entry, here, source, outcome, edges)
+        for number, entry in enumerate(_parts(file, name) if is_text else _entries(file, name), 1):
+            _store(memories, number, entry, here, defaults, outcome, edges)
             progress(number)
     for edge in edges:
         _link(memories, edge, outcome)
@@ -76,7 +84,7 @@ def import_file(memories: Memories, name: str, here: Scope, source: str) -> Outc
 
 
 def _store(
-    memories: Memories, number: int, entry: Any, here: Scope, source: str, outcome: Outcome, edges: list[tuple[str, str, str, str]]
+    memories: Memories, number: int, entry: Any, here: Scope, defaults: Json, outcome: Outcome, edges: list[tuple[str, str, str, str]]
 ) -> None:
     try:
         if isinstance(entry, BethinkError):
@@ -86,7 +94,8 @@ def _store(
         outcome.ignored.update(fields.unknown(entry, fields.DRAFT_FIELDS, exported=True))
         # What has an id was judged when it was stored; judging it again would undo what people decided since.
         verbatim = bool(entry.get("id"))
-        answer = memories.remember(fields.draft_of(entry, here, memories.now(), source=source, verbatim=verbatim))
+        given = {**defaults, **{name: value for name, value in entry.items() if value is not None}}
+        answer = memories.remember(fields.draft_of(given, here, memories.now(), verbatim=verbatim))
     except (InvalidInput, Conflict, NotFound) as error:
         outcome.actions["refused"] += 1
         if len(outcome.errors) < _TOLD:
@@ -145,6 +154,21 @@ def _entries(file: BinaryIO, name: str) -> Iterator[Any]:
         raise InvalidInput(f"{name} is not UTF-8 after entry {found}.", hint="Convert it first, for example with iconv.") from None
     if not found and path != "item":
         raise InvalidInput(f"{name} holds an object without memories.", hint='Write {"memories": […]} or an array.')
+
+
+def _parts(file: BinaryIO, name: str) -> Iterator[Json]:
+    """A text in parts that are short enough to be found one by one, each with the place it has in the file."""
+    data = file.read(_MAX_TEXT + 1)
+    if len(data) > _MAX_TEXT:
+        raise InvalidInput(f"{name} is larger than {_MAX_TEXT:,} bytes.", hint="Split it first.")
+    try:
+        plain = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{name} is not UTF-8 (byte {error.start}).", hint="Convert it first, for example with iconv.") from None
+    parts = text.chunks(plain, _PART, 0)
+    where = "stdin" if name == "-" else str(Path(name).expanduser().absolute())
+    for number, part in enumerate(parts, 1):
+        yield {"content": part, "origin": {"file": where, "part": number, "parts": len(parts)}}
 
 
 def _entry(line: bytes | None) -> Any:

@@ -114,6 +114,9 @@ def add(
 
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="What `export` wrote, or an array of {content, …}; - is stdin.")],
+    is_text: Annotated[bool, typer.Option("--text", help="It holds prose: store it in parts, as notes.")] = False,
+    category: Category = None,
+    tag: Tags = None,
     project: Project = None,
     is_global: Global = False,
     source: Source = None,
@@ -122,14 +125,19 @@ def import_(
     """Store what a file holds.
 
     Ids, times, status and links of an export are kept; importing it twice changes nothing. A file that ends in .jsonl
-    holds one object a line.
+    holds one object a line. Options hold for entries that do not say otherwise.
 
     bethink import memories.json
     """
     from bethink.front.cli import importing
 
+    defaults: dict[str, Any] = {"source": source or "import"}
+    if category or is_text:
+        defaults["category"] = category or "notes"
+    if tag:
+        defaults["tags"] = tag
     with opened(project, embedder=False) as memories:
-        outcome = importing.import_file(memories, file, place(memories, project, is_global), source or "import")
+        outcome = importing.import_file(memories, file, place(memories, project, is_global), defaults, is_text=is_text)
     if as_json:
         shown.json(outcome.shape())
     else:
