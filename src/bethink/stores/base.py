@@ -107,6 +107,18 @@ class Transaction(Protocol):
         """Appends to the chain."""
         ...
 
+    def archived(self, owner: str, content_hash: str, session: str | None, at: datetime) -> bool:
+        """Whether the archive holds exactly this, said in the same session or (copied into another) at the same moment."""
+        ...
+
+    def state_get(self, namespace: str, key: str) -> dict[str, Any] | None:
+        """What `state_put` put there last."""
+        ...
+
+    def state_put(self, namespace: str, key: str, value: Mapping[str, Any] | None) -> None:
+        """Keeps a JSON object under a name of the writing owner; None removes it."""
+        ...
+
     def put_secret(self, memory: str, name: str, sealed: bytes, meta: Mapping[str, Any]) -> None:
         """Keeps a sealed secret (or a reference to where it is kept) for a memory."""
         ...
@@ -181,6 +193,10 @@ class Store(Protocol):
         ...
 
     def tags(self, access: Access, where: Filter, now: datetime) -> dict[str, int]: ...
+
+    def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
+        """Every object that `state_put` keeps in a namespace for the writing owner, by key."""
+        ...
 
     def touch(self, access: Access, ids: Sequence[str], at: datetime) -> None:
         """Notes that memories were used (reinforcement); may be dropped under contention, never waits long."""

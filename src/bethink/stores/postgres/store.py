@@ -216,6 +216,13 @@ class PostgresStore:
                     return last.get(owner, (0, b""))[0] + 1
         return None
 
+    def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
+        owner = access.writable[0] if access.writable else access.principal
+        sql = "SELECT key, value FROM state WHERE owner = %s AND namespace = %s ORDER BY key"
+        with self._reading(access) as db:
+            rows = db.execute(sql, (owner, namespace)).fetchall()
+        return {row[0]: dict(row[1]) for row in rows}
+
     def embedder(self) -> Identity | None:
         from bethink.embed.base import Identity
 

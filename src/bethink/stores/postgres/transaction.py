@@ -103,7 +103,8 @@ class PostgresTransaction:
         visible(where, self._access)
         where.equals("m.owner", owner)
         where.equals("m.content_hash", bytes.fromhex(content_hash))
-        where.add("m.deleted_at IS NULL AND m.status <> 'superseded'")
+        # What was only said is no memory that could take in another.
+        where.add("m.deleted_at IS NULL AND m.status <> 'superseded' AND m.source <> 'transcript'")
         where.equals("m.scope", scope.kind)
         for column, value in (("m.project", scope.project), ("m.task", scope.task)):
             where.add(f"{column} IS NOT DISTINCT FROM {where.bind(value)}")
@@ -162,6 +163,38 @@ class PostgresTransaction:
             (owner, number + 1, at, actor, action, subject, Jsonb(dict(detail)), digest),
         )
         self._db.execute("UPDATE counters SET audited = %s WHERE owner = %s", (digest, owner))
+
+    def archived(self, owner: str, content_hash: str, session: str | None, at: datetime) -> bool:
+        where = Where(DIALECT)
+        where.equals("m.owner", owner)
+        where.equals("m.content_hash", bytes.fromhex(content_hash))
+        where.add(f"m.session IS NOT DISTINCT FROM {where.bind(session)} OR m.created_at = {where.bind(at)}")
+        sql = f"SELECT EXISTS (SELECT 1 FROM memories m WHERE m.source = 'transcript' AND {where.sql})"
+        row = self._db.execute(sql, where.values).fetchone()
+        return bool(row and row[0])
+
+    def state_get(self, namespace: str, key: str) -> dict[str, Any] | None:
+        own = self._own()
+        # Whoever reads in a write transaction is about to write: the second of two waits here.
+        self._db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (f"{own} {namespace} {key}",))
+        sql = "SELECT value FROM state WHERE owner = %s AND namespace = %s AND key = %s"
+        row = self._db.execute(sql, (own, namespace, key)).fetchone()
+        return None if row is None else dict(row[0])
+
+    def state_put(self, namespace: str, key: str, value: Mapping[str, Any] | None) -> None:
+        if value is None:
+            self._db.execute("DELETE FROM state WHERE owner = %s AND namespace = %s AND key = %s", (self._own(), namespace, key))
+            return
+        self._db.execute(
+            "INSERT INTO state (owner, namespace, key, value) VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT (owner, namespace, key) DO UPDATE SET value = excluded.value, updated_at = now()",
+            (self._own(), namespace, key, Jsonb(dict(value))),
+        )
+
+    def _own(self) -> str:
+        if not self._access.writable:
+            raise Forbidden("You may read here, not write.")
+        return self._access.writable[0]
 
     def put_secret(self, memory: str, name: str, sealed: bytes, meta: Mapping[str, Any]) -> None:
         self._db.execute(

@@ -281,6 +281,12 @@ class SQLiteStore:
                 expected = number + 1
         return None
 
+    def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
+        owner = access.writable[0] if access.writable else access.principal
+        sql = "SELECT key, value FROM state WHERE owner = ? AND namespace = ? ORDER BY key"
+        with translated(self.path):
+            return {key: json.loads(value) for key, value in self._db.execute(sql, (owner, namespace))}
+
     def embedder(self) -> Identity | None:
         with translated(self.path):
             return vectors.stored_identity(self._db)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import apsw
@@ -110,7 +110,8 @@ class SQLiteTransaction:
         visible(where, self._access)
         where.equals("m.owner", owner)
         where.equals("m.content_hash", bytes.fromhex(content_hash))
-        where.add("m.deleted_at IS NULL AND m.status <> 'superseded'")
+        # What was only said is no memory that could take in another.
+        where.add("m.deleted_at IS NULL AND m.status <> 'superseded' AND m.source <> 'transcript'")
         where.equals("m.scope", scope.kind)
         where.add(f"m.project IS {where.bind(scope.project)} AND m.task IS {where.bind(scope.task)}")
         sql = f"SELECT {SELECT} FROM memories m WHERE {where.sql} ORDER BY m.key LIMIT 1"
@@ -165,6 +166,33 @@ class SQLiteTransaction:
             "INSERT INTO audit (at, owner, actor, action, subject, detail, digest) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (*entry, chained(last, entry)),
         )
+
+    def archived(self, owner: str, content_hash: str, session: str | None, at: datetime) -> bool:
+        where = Where(DIALECT)
+        where.equals("m.content_hash", bytes.fromhex(content_hash))
+        where.equals("m.owner", owner)
+        where.add(f"m.session IS {where.bind(session)} OR m.created_at = {where.bind(stamp(at))}")
+        sql = f"SELECT EXISTS (SELECT 1 FROM memories m WHERE m.source = 'transcript' AND {where.sql})"
+        return bool(self._db.execute(sql, where.values).get)
+
+    def state_get(self, namespace: str, key: str) -> dict[str, Any] | None:
+        sql = "SELECT value FROM state WHERE owner = ? AND namespace = ? AND key = ?"
+        found = self._db.execute(sql, (self._own(), namespace, key)).get
+        return None if found is None else dict(json.loads(found))
+
+    def state_put(self, namespace: str, key: str, value: Mapping[str, Any] | None) -> None:
+        if value is None:
+            self._db.execute("DELETE FROM state WHERE owner = ? AND namespace = ? AND key = ?", (self._own(), namespace, key))
+            return
+        self._db.execute(
+            "INSERT OR REPLACE INTO state (owner, namespace, key, value, updated_at) VALUES (?, ?, ?, ?, ?)",
+            (self._own(), namespace, key, packed(value), stamp(datetime.now(UTC))),
+        )
+
+    def _own(self) -> str:
+        if not self._access.writable:
+            raise Forbidden("You may read here, not write.")
+        return self._access.writable[0]
 
     def put_secret(self, memory: str, name: str, sealed: bytes, meta: Mapping[str, Any]) -> None:
         self._key(memory)
