@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -140,9 +140,9 @@ def order(found: Found, query: Query, now: datetime, late: Mapping[str, float] |
     # Ids grow with time: of equals the newer comes first.
     relevant.sort(key=lambda one: one.candidate.memory.id, reverse=True)
     relevant.sort(key=lambda one: (-one.score, -one.share))
-    return within(
-        _sorted_by([Hit(one.candidate.memory, round(min(one.score, 1.0), 4), one.why(query, now)) for one in relevant], query), query
-    )
+    # Made one by one: most candidates are never shown.
+    hits = (Hit(one.candidate.memory, round(min(one.score, 1.0), 4), one.why(query, now)) for one in _sorted_by(relevant, query))
+    return within(hits, query)
 
 
 def _passes(one: _Scored, query: Query) -> bool:
@@ -179,7 +179,7 @@ class _Scored:
         return {**answer, **self.ranks, **({"priors": priors} if priors else {})}
 
 
-def within(hits: Sequence[Hit], query: Query) -> list[Hit]:
+def within(hits: Iterable[Hit], query: Query) -> list[Hit]:
     """The first hits that fit the query's limit and token budget, whole, near-duplicates collapsed into the best of them."""
     kept: list[Hit] = []
     seen: list[_Gist] = []
@@ -433,14 +433,14 @@ def _nearness(memory: Memory, query: Query) -> float:
     return 0.6 if same_project else 0.0
 
 
-def _sorted_by(hits: list[Hit], query: Query) -> list[Hit]:
-    """The hits in the order asked for; orders other than relevance take only those at least half as relevant as the best."""
-    if query.sort_by == "relevance" or not hits:
-        return hits
-    good = [hit for hit in hits if hit.score >= hits[0].score / 2]
+def _sorted_by(relevant: list[_Scored], query: Query) -> list[_Scored]:
+    """The best first, or in the order asked for; orders other than relevance take only those at least half as relevant as the best."""
+    if query.sort_by == "relevance" or not relevant:
+        return relevant
+    good = [one for one in relevant if one.score >= relevant[0].score / 2]
     if query.sort_by == "importance":
-        return sorted(good, key=lambda hit: (-hit.memory.importance, -hit.score))
-    return sorted(good, key=lambda hit: hit.memory.created_at, reverse=True)
+        return sorted(good, key=lambda one: (-one.candidate.memory.importance, -one.score))
+    return sorted(good, key=lambda one: one.candidate.memory.created_at, reverse=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,7 +243,8 @@ def _windows(words: Sequence[int | None]) -> Iterator[tuple[int, int]]:
         yield start, stop
         if stop >= total:
             return
-        start = _word_start(words, stop - OVERLAP, start)
+        # A short window, cut before a huge word, has nothing to share.
+        start = _word_start(words, stop - OVERLAP, start) if stop - OVERLAP > start else stop
 
 
 def _word_start(words: Sequence[int | None], at: int, after: int) -> int:
