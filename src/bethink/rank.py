@@ -112,8 +112,9 @@ _RRF_K = 60
 _ARCHIVE = -0.06
 _IDENTIFIER = re.compile(r"\w+(?:[_./:\\@#+~-]+\w+)+|\b\w*[a-z][A-Z]\w*")
 _NEGATIONS = frozenset(("no", "not", "nor", "never", "cannot", "without"))
-_SPEAKER = re.compile(r"\s*([^\W\d_][\w.'’ -]{0,40}): ")
-_LABELS = frozenset((*CATEGORIES, *CATEGORY_ALIASES, "bug", "fix", "how", "important", "rule", "tip", "todo", "warning", "why"))
+#: One to three words and a colon: who says it.
+_SPEAKER = re.compile(r"\s*([^\W\d_][\w.'’-]{0,24}(?: [\w.'’-]{1,24}){0,2}): ")
+_LABELS = frozenset((*CATEGORIES, *CATEGORY_ALIASES, "bug", "fix", "how", "important", "rule", "tip", "todo", "warning", "why")) - {"user"}
 #: Characters of a content that are compared with others.
 _COMPARED = 4000
 
@@ -320,7 +321,10 @@ def is_turn(memory: Memory) -> bool:
     if memory.source == "transcript":
         return True
     speaker = _SPEAKER.match(memory.content)
-    return speaker is not None and speaker[1].lower() not in _LABELS
+    if speaker is None or speaker[1].lower() in _LABELS:
+        return False
+    words = text.words(speaker[1])
+    return len(words) == 1 or text.STOP_WORDS.isdisjoint(words)
 
 
 def before_it(candidates: Sequence[Candidate]) -> list[list[tuple[int, float]]]:
@@ -380,8 +384,9 @@ def _weights(query: Query, have_vectors: bool, have_late: bool) -> Weights:
     if query.keyword_weight is not None or query.semantic_weight is not None:
         keyword = max(query.keyword_weight if query.keyword_weight is not None else 1 - (query.semantic_weight or 0), 0.0)
         semantic = max(query.semantic_weight if query.semantic_weight is not None else 1 - keyword, 0.0)
-        total = keyword + semantic or 1.0
-        return Weights(keyword / total, semantic / total * (1 - share), semantic / total * share)
+        # Two zeros weigh nothing against each other: as if none had been given.
+        if total := keyword + semantic:
+            return Weights(keyword / total, semantic / total * (1 - share), semantic / total * share)
     if query.mode == "semantic":
         return Weights(0.0, 1 - share, share)
     return CALIBRATED if have_late else WITHOUT_LATE
