@@ -150,7 +150,7 @@ class SQLiteTransaction:
 
     def remove_link(self, source: str, target: str, type: str) -> bool:
         where = Where(DIALECT)
-        where.add(of_visible("source", where, self._access, writable))
+        where.add(of_visible("links.source", where, self._access, writable))
         for column, value in (("source", source), ("target", target), ("type", type)):
             where.equals(column, value)
         self._db.execute(f"DELETE FROM links WHERE {where.sql}", where.values)
