@@ -56,14 +56,13 @@ def review(
     if as_json:
         shown.json({"items": [shapes.review_item(item) for item in items], "total": len(items)})
         return
-    rows = [
-        [item.memory.source, item.memory.trust, shown.clean(item.reason), shown.line(item.memory), shown.short(item.memory.id)]
-        for item in items
-    ]
-    if not rows:
+    if not items:
         shown.say("Nothing waits.")
         return
-    shown.table(["Source", "Trust", "Reason", "Memory", "Id"], [[shown.clean(cell) for cell in row] for row in rows], wide="Memory")
+    cells = [
+        (one.source, one.trust, f"{shown.line(one)}\n! {item.reason}", shown.short(one.id)) for item in items for one in (item.memory,)
+    ]
+    shown.table(["Source", "Trust", "Memory", "Id"], [[shown.clean(cell) for cell in row] for row in cells], wide="Memory")
     if accept_all or reject_all:
         shown.say(f"{len(items)} would be {'accepted' if accept_all else 'rejected'}. Repeat with --yes.")
     else:

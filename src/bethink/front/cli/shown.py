@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Width where nobody says how wide a line may be.
 _WIDTH = 120
+#: Width from which every column has room.
+_ROOMY = 110
 _TITLE = 240
 
 
@@ -121,9 +123,7 @@ def hits(answer: Recalled, explain: bool = False) -> None:
     if not answer.hits:
         say("Nothing relevant is remembered.")
     else:
-        columns = ["Score", "Age", "Category", "Where", "Memory", "Id"]
-        rows = [[f"{hit.score:.2f}", *_placed(hit.memory), _told(hit, explain), short(hit.memory.id)] for hit in answer.hits]
-        table(columns, rows, wide="Memory", right=("Score",))
+        _listed([(hit.memory, [f"{hit.score:.2f}"], _told(hit, explain)) for hit in answer.hits], ["Score"])
     for each in answer.notes:
         note(each)
 
@@ -158,12 +158,18 @@ def _part(name: str, value: Any) -> str:
 
 def memories(many: Iterable[Memory]) -> None:
     """A list of memories, for people."""
-    rows = [[*_placed(one), _marked(one), short(one.id)] for one in many]
-    table(["Age", "Category", "Where", "Memory", "Id"], rows, wide="Memory")
+    _listed([(one, [], _marked(one)) for one in many], [])
 
 
-def _placed(memory: Memory) -> list[str]:
-    return [age(memory.created_at), memory.category, place(memory)]
+def _listed(rows: Sequence[tuple[Memory, list[str], str]], first: list[str]) -> None:
+    """Memories, each with what stands before it and what is told of it; in a narrow window what is known of one stands in one column."""
+    if console().width >= _ROOMY:
+        columns = [*first, "Age", "Category", "Where", "Memory", "Id"]
+        cells = [[*before, age(one.created_at), one.category, place(one), told, short(one.id)] for one, before, told in rows]
+    else:
+        columns = [*first, "Category, age, id", "Memory"]
+        cells = [[*before, f"{one.category} · {place(one)}\n{age(one.created_at)}\n{short(one.id)}", told] for one, before, told in rows]
+    table(columns, cells, wide="Memory", right=first)
 
 
 def _marked(memory: Memory) -> str:
