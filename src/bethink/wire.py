@@ -87,10 +87,27 @@ def _quick_store(settings: Settings) -> Store | None:
 
 
 def store_of(settings: Settings) -> Store:
-    """The store that the settings name."""
+    """The store that the settings name: PostgreSQL where DATABASE_URL is set, else the SQLite file.
+
+    Raises:
+        ConfigError: DATABASE_URL is no PostgreSQL address, or the driver is not installed.
+        StoreError: the store cannot be opened or migrated.
+    """
+    if url := settings["DATABASE_URL"]:
+        return _postgres(url, settings["DATABASE_POOL"])
     from bethink.stores.sqlite import SQLiteStore
 
     return SQLiteStore(settings.database)
+
+
+def _postgres(url: str, pool_size: int) -> Store:
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise ConfigError("DATABASE_URL is not a PostgreSQL address.", hint="Write postgresql://user:password@host:5432/database.")
+    try:
+        from bethink.stores.postgres import PostgresStore
+    except ImportError as error:
+        raise ConfigError(f"PostgreSQL needs {error.name}.", hint="Install bethink[postgres].") from error
+    return PostgresStore(url, pool_size=pool_size)
 
 
 def embedder_of(settings: Settings) -> Embedder | None:

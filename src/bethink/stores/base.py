@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from bethink.embed.base import Identity, Passage
+
+
+#: What the work is done for, such as a request's id; a database that can notes it beside its statements.
+REQUEST: ContextVar[str] = ContextVar("bethink_request", default="")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +14,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from bethink.errors import BethinkError, StoreBusy, StoreError, StoreFull
 from bethink.model import Access
+from bethink.stores.base import REQUEST
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 #: Between the names in a list that the policies read; no name may hold it.
@@ -19,6 +22,13 @@ _SEPARATOR = "\x1f"
 _AS_APPLICATION = (
     "SELECT set_config('role', 'bethink_app', true), set_config('bethink.readable', %s, true), set_config('bethink.writable', %s, true)"
 )
+
+
+_AWAY = "The database cannot be reached."
+_AWAY_HINT = "Nothing was stored; try again in a moment. Check DATABASE_URL and that PostgreSQL runs."
+#: Seconds for which the database is taken to be away after it was found to be.
+_AWAY_SECONDS = 1.0
+_REQUEST = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Database:
@@ -30,8 +40,10 @@ class Database:
         patience: seconds to wait for a free one.
     """
 
-    def __init__(self, url: str, *, size: int = 10, patience: float = 10.0, statement_seconds: float = 30.0) -> None:
+    def __init__(self, url: str, *, size: int = 10, patience: float = 5.0, statement_seconds: float = 30.0) -> None:
         self.url = url
+        self._away_until = 0.0
+        self._errors = 0
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
             min_size=1,
@@ -57,12 +69,31 @@ class Database:
 
         None is the server's own work, such as making vectors, across all owners.
         """
-        with translated(), self._pool.connection() as connection, connection.transaction():
+        with translated(), self._connection() as connection, connection.transaction():
             if read_only:
                 connection.execute("SET TRANSACTION READ ONLY")
             if access is not None:
-                connection.execute(_AS_APPLICATION, (_listed(access.readable), _listed(access.writable)))
+                connection.execute(f"{_comment()}{_AS_APPLICATION}".encode(), (_listed(access.readable), _listed(access.writable)))
             yield connection
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """A connection of the pool; while the database is away, an error at once instead of a queue of callers."""
+        if time.monotonic() < self._away_until:
+            raise StoreError(_AWAY, hint=_AWAY_HINT)
+        try:
+            connection = self._pool.getconn()
+        except PoolTimeout as error:
+            stats = self._pool.get_stats()
+            if stats.get("pool_size", 0) == 0 or stats.get("connections_errors", 0) > self._errors:
+                self._errors = stats.get("connections_errors", 0)
+                self._away_until = time.monotonic() + _AWAY_SECONDS
+                raise StoreError(_AWAY, hint=_AWAY_HINT) from error
+            raise
+        try:
+            yield connection
+        finally:
+            self._pool.putconn(connection)
 
     def stats(self) -> dict[str, int]:
         """The pool's counters."""
@@ -71,6 +102,12 @@ class Database:
 
 def _configured(connection: Connection) -> None:
     register_vector(connection)
+
+
+def _comment() -> str:
+    """The request that a transaction is for, as a comment before its first statement."""
+    request = REQUEST.get()
+    return f"/* request={request} */ " if _REQUEST.fullmatch(request) else ""
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.types.json import Jsonb
 
-from bethink.errors import EmbedderMismatch
+from bethink.errors import EmbedderMismatch, StoreError
 from bethink.model import Access, Filter, Link, Memory, Page, Revision
 from bethink.rank import Found
 from bethink.stores.base import AuditEntry, Capabilities, Plan
@@ -86,10 +86,12 @@ class PostgresStore:
             rows = db.execute(f"SELECT DISTINCT project FROM scopes WHERE {where.sql} ORDER BY project", where.values)
             return [row[0] for row in rows]
 
-    def page(self, access: Access, where: Filter, now: datetime, *, limit: int, offset: int, order: str = "recency") -> Page:
+    def page(
+        self, access: Access, where: Filter, now: datetime, *, limit: int, offset: int, order: str = "recency", with_total: bool = True
+    ) -> Page:
         wanted = self._where(access, where, now)
         with self._reading(access) as db:
-            total = _one(db, f"SELECT count(*) FROM memories m WHERE {wanted.sql}", wanted.values)
+            total = _one(db, f"SELECT count(*) FROM memories m WHERE {wanted.sql}", wanted.values) if with_total else -1
             sql = f"SELECT {SELECT} FROM memories m WHERE {wanted.sql} ORDER BY {_ORDERS[order]} LIMIT {int(limit)} OFFSET {int(offset)}"
             memories = tuple(memory_of(row) for row in db.execute(sql, wanted.values))
         return Page(memories, total, limit, offset)
@@ -278,13 +280,31 @@ class PostgresStore:
         return [] if found == schema.REVISION else [f"The schema is {found}, not {schema.REVISION}."]
 
     def ping(self) -> None:
-        """Asks the database for a sign of life.
+        """Asks the database for a sign of life, and for its schema.
 
         Raises:
-            StoreError: there is none.
+            StoreError: there is none, or the schema is another.
         """
         with self._database.transaction(None, read_only=True) as db:
-            db.execute("SELECT 1 FROM facts LIMIT 1")
+            row = db.execute("SELECT version_num FROM alembic_version").fetchone()
+        if row is None or row[0] != schema.REVISION:
+            found = row[0] if row else "missing"
+            raise StoreError(f"The schema is {found}, not {schema.REVISION}.", hint="Run `bethink migrate`.")
+
+    def totals(self) -> dict[str, int]:
+        """How many memories hold by category, of all owners; for the server's metrics."""
+        live = "deleted_at IS NULL AND status = 'active'"
+        with self._database.transaction(None, read_only=True) as db:
+            return dict(db.execute(f"SELECT category, count(*) FROM memories WHERE {live} GROUP BY 1").fetchall())
+
+    def waiting(self) -> int:
+        """How many memories wait for a vector, of all owners."""
+        with self._database.transaction(None, read_only=True) as db:
+            return _one(db, "SELECT count(*) FROM pending_vectors", None)
+
+    def pool(self) -> dict[str, int]:
+        """The connection pool's counters."""
+        return self._database.stats()
 
     def _begin_vectors(self, identity: Identity) -> None:
         with self._database.transaction(None) as db:
