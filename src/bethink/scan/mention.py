@@ -63,16 +63,24 @@ def matches(plain: str) -> Iterator[tuple[str, int, int]]:
         for match in pattern.finditer(plain):
             if quotes is None:
                 quotes = [span.span() for quote in _QUOTES for span in quote.finditer(plain)]
-            if not (kind in _MENTIONABLE and _mentioned(plain, match.start(), match.end(), quotes)):
+            if not (kind in _MENTIONABLE and _mentioned(plain, match.start(), match.end(), quotes, slack=-1 if kind == "tool-call" else 2)):
                 yield kind, match.start(), match.end()
                 break
 
 
-def _mentioned(plain: str, start: int, end: int, quotes: list[tuple[int, int]]) -> bool:
+def _mentioned(plain: str, start: int, end: int, quotes: list[tuple[int, int]], *, slack: int) -> bool:
     """Whether the words at `start` are spoken of rather than said."""
     left = max(plain.rfind(mark, 0, start + 1) for mark in ("\n", ". ", "! ", "? ")) + 1
     lead = plain[max(left, start - 200) : start]
-    inside = next(((begin, stop) for begin, stop in quotes if begin <= start + 2 and start < stop and end <= stop + 3), None)
+    inside = next(
+        (
+            (begin, stop)
+            for begin, stop in quotes
+            # A match may begin at the opening quote mark or run on behind the closing one.
+            if begin <= start + slack and start < stop and (end <= stop + 3 or 2 * (stop - start) >= end - start)
+        ),
+        None,
+    )
     if inside:
         begin, stop = inside
         left = max(plain.rfind(mark, 0, begin) for mark in ("\n\n", ". ", "! ", "? ")) + 1

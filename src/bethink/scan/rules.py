@@ -32,6 +32,10 @@ _SEND = (
     r"(?:send|post|upload|forward|e-?mail|mail|transmit|exfiltrate|leak|deliver|submit|relay|ship|copy|push|sync"
     r"|report|append|attach|encode|embed|include|smuggle|write|paste|publish|share|bcc|cc|dm)"
 )
+_DO = (
+    rf"(?:{_SEND}|delete|run|call|execute|install|add|change|modify|remove|store|transfer|disable|approve|do|perform|apply|commit"
+    r"|merge|insert|grant|replace|create|open|download|use|buy|update|edit|set|move|read|collect|record|overwrite|accept|switch)"
+)
 _AWAY = (
     r"(?:https?://(?!localhost|127\.|10\.|192\.168\.|\[?::1)|[\w.+-]+@[\w-]+\.\w|webhook|pastebin|gist\b|(?:an? |the "
     r"|this |our |my )?(?:external|remote|attacker|third[- ]party|outside|public|foreign|following|collection"
@@ -57,7 +61,9 @@ _HARM = (
     r"(?:(?:transfer|wire|pay|move|send)\b[\w $€£,.'-]{0,50}\b(?:funds|money|bitcoin|btc|eth|usdt|usd|dollars"
     r"|crypto\w*|wallet|iban|account \w*\d|payment)\b"
     r"|rm -rf\b|drop (?:the |all )?(?:tables?|databases?)|(?:delete|wipe|erase|destroy|format"
-    r"|overwrite)\b[\w ]{0,20}\b(?:all|every|entire|whole|everything|backups?|production|home|disk|logs?)\b"
+    r"|overwrite)\b[\w ]{0,20}\b(?:(?:all|every|the entire|the whole) (?:\w+ )?(?:files?|backups?|repos?\w*|branch\w*"
+    r"|tables?|memor\w+|notes?|logs?|databases?|disk|drive"
+    r"|folders?|director\w+)|everything|backups?|production|home director\w+|disk|audit logs?)\b"
     r"|(?:disable|turn off|switch off|deactivate|skip|bypass|circumvent|omit|remove|ignore"
     r"|suppress)\b[\w ,'-]{0,30}\b(?:authentication|authorization|auth\b|security|firewall|audit\w*|logging|2fa|mfa"
     r"|(?:tls|ssl|certificate|signature|identity|input|safety) \w*(?:verification|validation|checks?)|safety"
@@ -84,8 +90,9 @@ _WHEN = (
     rf"(?:when(?:ever)?|every time|each time|any time|if|once|as soon as|in case)\b (?:{_USER} )?(?:is |are |ever "
     r"|next |then )*(?:asks?|asked|mentions?|mentioned|says?|said|requests?|types?|wants?|writes?|opens?|sends?"
     r"|queries|queried|brings? up|talks? about|discuss\w*|see|sees|receives?|gets?|runs?|uses?|reads?|starts?|greets?"
-    r"|you (?:see|read|encounter|process|recall|retrieve|load|start|answer)|(?:this|the) (?:memory|note|entry"
-    r"|record) is)"
+    r"|you \w+|(?:this|the) (?:memory|note|entry|record) is"
+    r"|(?:an? |the |any )?[\w-]{2,20} (?:is|are|gets|comes) (?:\w+ )?(?:discussed|mentioned|raised|requested|brought"
+    r"|up\b|asked|reviewed|detected))"
 )
 _ENTITY = (
     r"(?:patients?|accounts?|users?|customers?|clients?|items?|products?|orders?|persons?|employees?|subjects?"
@@ -112,7 +119,7 @@ RULES: tuple[Rule, ...] = (
         "override",
         r"\b(?:ignor(?:e|ing)|disregard|forget) (?:everything|anything|all|what(?:ever)?)(?: that)?(?: (?:you|was|were"
         r"|have|had|been|has|i|we|is|said|written|stated|told|learned|know|knew|above|before|earlier|previously|so"
-        r"|far)){1,6}\b",
+        r"|far)){1,6}\b(?! (?:said |told you |wrote )?(?:about|on|regarding|concerning|for) )",
     ),
     _rule(
         "override",
@@ -131,7 +138,7 @@ RULES: tuple[Rule, ...] = (
         r"|record|prompt|policy)\b[\w ]{0,24}\b(?:overrides?|supersedes?|takes? (?:absolute )?(?:precedence|priority)"
         r"|ha(?:s|ve) (?:\w+ )?(?:precedence|priority)|outranks?|replaces?)\b[\w ]{0,24}\b(?:all|any|every|other|your"
         r"|system|previous|prior|earlier|user)\b[\w ]{0,30}(?:instructions?|rules?|prompts?|polic(?:y|ies)|guidelines?"
-        r"|memor(?:y|ies)|requests?|directives?|safety)",
+        r"|memor(?:y|ies)|requests?|directives?|safety)\b(?! (?:in|of|for|on|about) )",
     ),
     _rule(
         "override",
@@ -170,7 +177,7 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "role",
         r"<\|(?:im_start|im_end|system|user|assistant|endoftext|eot_id|start_header_id|end_header_id)\|>|<</?sys>>"
-        r"|\[/?inst\]|<(?:start|end)_of_turn>|<\|channel\|>",
+        r"|\[/?inst\](?!\s*(?:and|or|tokens?|tags?|markers?)\b)|<(?:start|end)_of_turn>|<\|channel\|>",
     ),
     _rule(
         "role",
@@ -216,29 +223,29 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "secrecy",
-        r"\b(?:do(?: not|n't)|never|without) (?:ever )?(?:mention(?:ing)?|reveal(?:ing)?|disclos(?:e|ing)|discuss(?:ing)?"
+        r"\b(?:do(?: not|n't)|(?:must|should|shall|may)(?: not|n't)|never|without) (?:ever )?(?:mention(?:ing)?"
+        r"|reveal(?:ing)?|disclos(?:e|ing)|discuss(?:ing)?"
         r"|show(?:ing)?|repeat(?:ing)?|quot(?:e|ing)|acknowledg(?:e|ing)|log(?:ging)?|display(?:ing)?) (?:this|these"
         r"|the existence of (?:this|these)|that (?:you|this|these)|the (?:above|following|present))(?: (?:memory|memories"
         r"|instructions?|notes?|rules?|message|behaviou?r|action|step|entry|policy|request|directive|fact|call|you|is|was"
-        r"|came|were|have|source)\b|\s*(?:to|in|$|[.!,;\n]))",
+        r"|came|were|have|source)\b|\s*(?:to (?:the |any |an? )?(?:users?|humans?|anyone|anybody|people|developers?"
+        r"|operators?|owner)\b|$|[.!,;\n]))",
     ),
     _rule(
         "secrecy",
-        rf"{_LEAD}(?:(?:silently|secretly|covertly|quietly|discreetly|invisibly)\s+\w+"
+        rf"{_LEAD}(?:(?:silently|secretly|covertly|quietly|discreetly|invisibly)\s+{_DO}"
         rf"|\w+(?: [\w.'/:@-]+){{0,14}}(?: silently| secretly| covertly| discreetly))\b[^.\n]{{0,80}}(?:to|tool|http"
         rf"|{_HARM}|from {_USER}|without)",
     ),
     _rule(
         "secrecy",
-        rf"{_LEAD}(?:{_SEND}|delete|run|call|execute|install|add|change|modify|remove|store|transfer|disable|approve|do"
-        r"|perform|apply|commit|merge|insert|grant|replace|create|open|download|use"
-        rf"|buy)\b[^.\n]{{0,120}}\bwithout (?:telling|informing|notifying|asking|alerting|mentioning (?:it|this) to"
+        rf"{_LEAD}{_DO}\b[^.\n]{{0,120}}\bwithout (?:telling|informing|notifying|asking|alerting|mentioning (?:it|this) to"
         rf"|the knowledge of|consulting|confirmation from|approval from|letting) {_USER}",
     ),
     _rule(
         "secrecy",
-        r"\b(?:hide|conceal|keep) (?:this|it|these|all of this|the (?:instruction|memory|action|transfer"
-        rf"|change)s?)\b[\w ]{{0,20}}\b(?:from {_USER}|secret|hidden|confidential from)",
+        r"\b(?:hide|conceal|keep) (?:this|it|these|all of this|(?:the|this) (?:instruction|memory|action|transfer|change|note|rule)s?)"
+        rf"(?: a)? (?:from {_USER}|secret\b|hidden\b|confidential\b)",
     ),
     _rule(
         "exfiltration",
@@ -264,7 +271,11 @@ RULES: tuple[Rule, ...] = (
         r"|password))\w*\}?[&\"' ]*$|document\.cookie|\.bash_history)",
     ),
     _rule(
-        "exfiltration", r"\b(?:cat|env|printenv|tar|zip|base64|history|set|find)\b[^\n|]{0,80}\|[^\n]{0,60}\b(?:curl|wget|nc|ncat|socat)\b"
+        "exfiltration",
+        r"\b(?:(?:env|printenv|history|set)\b|(?:cat|tar|zip|base64|find|gpg|grep)\b[^\n|]{0,60}(?:\.(?:env|ssh|aws|netrc"
+        r"|kube|gnupg|pem|key)\b|id_(?:rsa|ed25519)"
+        r"|/etc/(?:passwd|shadow)|secrets?|credentials?|passwords?|tokens?|history|wallet))[^\n"
+        r"|]{0,60}\|[^\n]{0,60}\b(?:curl|wget|nc|ncat|socat)\b",
     ),
     _rule(
         "exfiltration",
@@ -289,8 +300,9 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "recommendation",
         r"\b(?:always|only|exclusively|from now on|henceforth|going forward|in (?:the )?future|in all|in every|by default"
-        r"|first|whenever|must|every time|automatically|be sure to|make sure to|prioriti[sz]e"
-        rf"|should)\b[^.\n]{{0,80}}\b(?:recommend(?:ing)?|suggest(?:ing)?|cit(?:e|ing)|promot(?:e|ing)|endors(?:e|ing)"
+        r"|first|whenever|every time|automatically|be sure to|make sure to|prioriti[sz]e"
+        rf"|(?:you|{_ASSISTANT}) (?:must|should))\b[^.\n]{{0,80}}\b(?:recommend(?:ing)?|suggest(?:ing)?|cit(?:e|ing)"
+        r"|promot(?:e|ing)|endors(?:e|ing)"
         r"|advertis(?:e|ing)|favou?r(?:ing)?|steer(?:ing)?|direct(?:ing)?|point(?:ing)?|rank(?:ing)?|present(?:ing)?"
         rf"|mention(?:ing)?|refer(?:ring)?|plug|link(?:ing)?|push(?:ing)?)\b[^.\n]{{0,70}}(?:\b(?:to|for) (?:the |all "
         r"|any |every |your |our )*(?:users?|customers?|people|readers?|anyone|everyone|clients?|visitors?|patients?"
@@ -314,8 +326,40 @@ RULES: tuple[Rule, ...] = (
         rf"|praise|push)\b[^.\n]{{0,90}}\b(?:first|exclusively|only|as the|over|to (?:them|{_USER})|above|instead|before"
         r"|always)\b",
     ),
+    _rule(
+        "recommendation",
+        r"\b(?:must|should|always|only|shall|has to|needs to)(?: always| only)? be (?:recommended|cited|promoted"
+        r"|suggested|presented|preferred|mentioned|ranked|endorsed)"
+        r"\b[^.\n]{0,40}\b(?:first|exclusively|to (?:all |the |every )?(?:users?|customers?|people|anyone|everyone)|over"
+        r"|above|before|as the)\b",
+    ),
+    _rule(
+        "recommendation",
+        rf"\b{_USER} (?:must|should|shall|always|will)(?: always| only)? be (?:pointed|directed|steered|referred|sent"
+        rf"|routed|guided|led|nudged)\b[^.\n]{{0,40}}"
+        r"(?:\b(?:[a-z0-9-]{1,40}\.){1,4}(?:com|net|io|ai|xyz|co|shop|store|org|example|test|app|biz)\b|https?://"
+        r"|\b(?:buy|product|service|brand|company)\b)",
+    ),
+    _rule(
+        "recommendation",
+        r"\b(?:mention|recommend|suggest|promote|cite|praise|name|list|present)\b[^.\n]{0,40}\b(?:first|exclusively"
+        r"|before (?:any|all) others?|above all others?)\b[^.\n]{0,30}"
+        r"\b(?:when(?:ever)?|if|every time)\b[^.\n]{0,40}\b(?:discussed|asked?|asks|mentioned|comes? up|raised|brought up|wants?)\b",
+    ),
     _rule("recommendation", r"\b(?:always|only|exclusively|must) (?:promote|endorse|advertise|plug|praise|upsell)\b"),
     _rule("trigger", rf"{_WHEN}[^\n]{{0,140}}?\b{_HARM}"),
+    _rule(
+        "trigger",
+        r"\b(?:when(?:ever)?|if|once|every time|each time|as soon as)\b[^.\n]{0,80}[ ,](?:transfer|wire|pay"
+        r"|send)\b[^.\n]{0,40}\b(?:funds|money|bitcoin|btc|eth|usdt|crypto\w*|payment)\b"
+        r"[^.\n]{0,40}\b(?:to (?:the )?(?:wallet|account|iban|address|0x|bc1)\w*|without)\b",
+    ),
+    _rule(
+        "exfiltration",
+        rf"{_WHEN}[^.\n]{{0,60}}?\b(?:passwords?|secrets?|credentials?|api keys?|tokens?|private|confidential|card|bank"
+        r"|login|questions?|messages?|anything)\b"
+        rf"[^\n]{{0,40}}?\b{_SEND}\b[^\n]{{0,40}}?\bto\b[^\n]{{0,30}}?(?:https?://(?!localhost|127\.)|[\w.+-]+@[\w-]+\.\w)",
+    ),
     _rule(
         "trigger",
         r"\b(?:always|every (?:session|task|time|conversation|answer|response|request)|before (?:each|every|any|answering"
@@ -355,15 +399,17 @@ RULES: tuple[Rule, ...] = (
         rf"|referring|mention(?:s|ed|ing)?)\b[^.\n]{{0,30}}\b{_ENTITY}\b[^.\n]{{0,50}}\b(?:use|retrieve|refer|return"
         r"|answer|substitute|treat|consider|look|replace|redirect|respond|give|fetch|report|query|show|provide|read"
         rf"|load)\b[^.\n]{{0,50}}\b(?:data|records?|values?|information|info|results?|entry|details|history|prescriptions?"
-        rf"|instead|account|patient|customer|user|file|order|balance)\b[^.\n]{{0,30}}\b(?:of|from|for|under|instead|to)\b",
+        rf"|instead|account|patient|customer|user|file|order|balance)\b[^.\n]{{0,30}}"
+        rf"(?:\binstead\b|\b(?:of|from|for|under|to)\b[^.\n]{{0,20}}(?:{_ENTITY}\b[\w' #-]{{0,12}}\d|\b(?:another"
+        r"|a different|the other)\b|\b[a-z]?\d))",
     ),
     _rule(
         "bridge",
         rf"\b{_ENTITY}\b[\w' #-]{{0,24}}\d[\w -]{{0,20}}\b[^.\n]{{0,40}}\b(?:refer(?:s|ring)? to|(?:should"
         r"|must) (?:be )?(?:treated|considered|interpreted|read|replaced|redirected|mapped|answered|use|looked up)|(?:is"
-        r"|are|was|were|been) (?:now |all |actually |currently |merged |moved |stored |saved |migrated |kept "
-        rf"|transferred |recorded |filed |held ){{1,4}}(?:under|in|into|to|with|as|at)|same as|equivalent to|identical to"
-        rf"|stands for|means)\b[^.\n]{{0,40}}\b{_ENTITY}\b[\w' #-]{{0,24}}\d",
+        r"|are|was|were|been) (?:now |all |actually |currently |moved |stored |saved |kept "
+        rf"|recorded |filed |held ){{1,4}}(?:under|in|with|as|at)"
+        rf")\b[^.\n]{{0,40}}\b{_ENTITY}\b[\w' #-]{{0,24}}\d",
     ),
     _rule(
         "bridge",
@@ -375,7 +421,7 @@ RULES: tuple[Rule, ...] = (
     _rule("fence", rf"</?{MARKER}|{MARKER}[ \w=\"'-]*(?:begin|end|close)"),
     _rule(
         "fence",
-        r"</(?:memory|memories|notes?|context|recalled|retrieved|documents?|data|stored_notes|untrusted[\w-]*|user_data"
+        r"(?:^|[.!?]\s+)</(?:memory|memories|notes?|context|recalled|retrieved|documents?|data|stored_notes|untrusted[\w-]*|user_data"
         r"|search_results?|memory[-_]\w+|recalled[-_]\w+)\s*>\s*\S",
     ),
     _rule(
