@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from bethink.ids import new_id as new_id
 from typing import Any, Literal
 
 from bethink.errors import InvalidInput, UnknownCategory
@@ -73,26 +74,6 @@ SortBy = Literal["relevance", "importance", "recency"]
 Mode = Literal["hybrid", "keyword", "semantic", "rrf"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-_id_lock = threading.Lock()
-_id_last = 0
-
-
-def new_id() -> str:
-    """A UUIDv7 (RFC 9562, section 5.7) as text: 48 bits of milliseconds, then a counter, then chance.
-
-    Ids made by one process are strictly increasing, so that the order of writing survives.
-    """
-    global _id_last
-    with _id_lock:
-        # 12 bits below the millisecond (method 3 of section 6.2) and never twice the same stamp.
-        stamp = max(time.time_ns() * 4096 // 1_000_000, _id_last + 1)
-        _id_last = stamp
-    value = (stamp >> 12) << 80 | 0x7 << 76 | (stamp & 0xFFF) << 64
-    value |= 0b10 << 62 | int.from_bytes(os.urandom(8), "big") >> 2
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
 
 def category_of(name: str) -> str:
     """The category that `name` or one of its aliases means.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bethink.errors import ConfigError, Conflict, InvalidInput, NotFound
-from bethink.model import new_id
+from bethink.ids import new_id
 
 ScopeName = Literal["user", "project"]
 

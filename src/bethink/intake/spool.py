@@ -44,7 +44,7 @@ def write(home: Path, record: Mapping[str, Any]) -> Path:
     Raises:
         OSError: it could not be written; nothing is left behind.
     """
-    from bethink.model import new_id
+    from bethink.ids import new_id
 
     folder = _folder(home)
     name = new_id()
