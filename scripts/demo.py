@@ -76,10 +76,10 @@ QUESTIONS = (
     Question("How can one word of a question match inside a long note?", "docs/why/002*", "late interaction"),
     Question("Who makes up the identifier of a record while there is no network?", "docs/why/003*", "id"),
     Question("Two laptops disagree about the time of day. Does a replica miss something?", "docs/why/003*", "clock"),
-    Question("I got a new laptop. How do I take what it knows along?", "docs/how-to/back-up*", "machine|folder"),
+    Question("I am switching to another computer. How do I take the store with me?", "docs/how-to/back-up*", "machine|folder"),
     Question("My notes are not in English. Is there a better model for them?", "docs/how-to/use-another-embedder.md", "language|embedder"),
-    Question("It hardly ever keeps anything unless I beg. What should I write where?", "docs/how-to/connect*", "remember"),
-    Question("Has work been done on noticing passwords in somebody's text?", "git log", "secret"),
+    Question("How do I get the assistant to note things down more often?", "docs/how-to/connect*", "remember|store"),
+    Question("Has work been done on noticing passwords in somebody's text?", "git log", "secret|detect"),
     Question("What does the neighbour's cat eat for breakfast?"),
 )
 

@@ -88,7 +88,7 @@ def call(tool: Tool, desk: Desk, given: Json) -> CallToolResult:
         answer = tool.run(desk, tool.arguments(given))
     except BethinkError as error:
         if tool.said is not None:
-            return _result(Answer(tool.said(error.message, error.hint)))
+            return _result(tool.said(error.message, error.hint))
         return _failed(error.message, error.hint, error.code)
     except Exception as error:
         logging.getLogger(__name__).exception("tool %s", tool.name)

@@ -85,8 +85,8 @@ class Tool:
     destructive: bool = False
     idempotent: bool = False
     meta: Json | None = None
-    #: How the toolset words an error (message, hint) that it does not report as one; None for a proper tool error.
-    said: Callable[[str, str], str] | None = field(default=None, compare=False)
+    #: How the toolset words an error, from message and hint; None for a proper tool error.
+    said: Callable[[str, str], Answer] | None = field(default=None, compare=False)
 
     def schema(self) -> Json:
         """The JSON Schema (2020-12) of the arguments."""

@@ -9,6 +9,7 @@ from bethink.errors import BadTime, Forbidden, InvalidInput
 from bethink.front import fields, shapes
 from bethink.front.mcp.table import Answer, Json, Param, Tool
 from bethink.model import CATEGORIES, Changes, Hit, Memory
+from bethink.project import short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -99,13 +100,7 @@ def list_(desk: Desk, given: Json) -> Answer:
 
 
 def update(desk: Desk, given: Json) -> Answer:
-    memories = desk.memories()
-    before = memories.get(given["id"])
-    changes = changes_of(given)
-    if before.status in WAITING and changes.status is not None:
-        raise Forbidden(f"The memory {before.id} waits for a person's review.", hint="Ask the person to run `bethink review`.")
-    after = memories.revise(before.id, changes)
-    desk.wrote()
+    after = revised(desk, given["id"], changes_of(given))
     return Answer(
         f"Updated {after.id}, now version {after.version}.", {"id": after.id, "action": "updated", "memory": shapes.memory(after)}
     )
@@ -126,7 +121,8 @@ def context(desk: Desk, given: Json) -> Answer:
     budget = given.get("budget_tokens")
     if budget is not None and budget < 1:
         raise InvalidInput(f"budget_tokens is {budget}.", hint="Ask for at least 1; 800 is usual.")
-    brief = memories.context(given.get("project"), task=given.get("task"), budget_tokens=budget)
+    project = given.get("project")
+    brief = memories.context(whole(memories, project) if project else None, task=given.get("task"), budget_tokens=budget)
     shape = shapes.context(brief)
     if not brief.memories:
         return Answer("Nothing is known here yet; continue without.", shape)
@@ -156,8 +152,16 @@ def placed(memories: Memories, given: Json) -> Json:
         del asked["project"]
         asked["scope"] = "all"
     elif project:
-        asked["project"] = (memories.reach(project).projects or (project,))[0]
+        asked["project"] = whole(memories, project)
     return asked
+
+
+def whole(memories: Memories, project: str) -> str:
+    """The id of the project that a short name means: the current one before all others."""
+    here = memories.here.project
+    if here is not None and project == short(here):
+        return here
+    return (memories.reach(project).projects or (project,))[0]
 
 
 def changes_of(given: Json) -> Changes:
@@ -165,6 +169,17 @@ def changes_of(given: Json) -> Changes:
     names = ("content", "category", "expanded_keywords", "importance", "status")
     tags = fields.several(given, "tags") if "tags" in given else None
     return Changes(**{name: given[name] for name in names if name in given}, tags=tags)
+
+
+def revised(desk: Desk, id: str, changes: Changes) -> Memory:
+    """Edits a memory for a model, which may not let into recall what waits for a person."""
+    memories = desk.memories()
+    before = memories.get(id)
+    if before.status in WAITING and changes.status is not None:
+        raise Forbidden(f"The memory {before.id} waits for a person's review.", hint="Ask the person to run `bethink review`.")
+    after = memories.revise(before.id, changes)
+    desk.wrote()
+    return after
 
 
 def quoted(memories: Iterable[Memory], service: Memories) -> str:

@@ -14,8 +14,56 @@ def _default() -> tuple[Tool, ...]:
     return tools.TOOLS
 
 
+def _curate() -> tuple[Tool, ...]:
+    from bethink.front.mcp import curate
+
+    return (*_default(), *curate.TOOLS)
+
+
+def _connector() -> tuple[Tool, ...]:
+    from bethink.front.mcp import connector
+
+    return connector.TOOLS
+
+
+def _claude_memory_mcp() -> tuple[Tool, ...]:
+    from bethink.front.mcp.compat import claude_memory_mcp
+
+    return claude_memory_mcp.TOOLS
+
+
+def _claude_memory() -> tuple[Tool, ...]:
+    from bethink.front.mcp.compat import claude_memory
+
+    return claude_memory.TOOLS
+
+
+def _local_memory_server() -> tuple[Tool, ...]:
+    from bethink.front.mcp.compat import local_memory_server
+
+    return local_memory_server.TOOLS
+
+
+def _min_memory() -> tuple[Tool, ...]:
+    from bethink.front.mcp.compat import min_memory, min_memory_graph
+
+    return (*min_memory.TOOLS, *min_memory_graph.TOOLS)
+
+
+def _all() -> tuple[Tool, ...]:
+    """Everything; where two sets have a tool of one name, ours is meant."""
+    return _unique(_curate(), _connector(), _claude_memory_mcp(), _claude_memory(), _local_memory_server(), _min_memory())
+
+
 _SETS: dict[str, Callable[[], tuple[Tool, ...]]] = {
     "default": _default,
+    "curate": _curate,
+    "connector": _connector,
+    "claude-memory-mcp": _claude_memory_mcp,
+    "claude-memory": _claude_memory,
+    "claude-local-memory-server": _local_memory_server,
+    "min-memory": _min_memory,
+    "all": _all,
 }
 NAMES = tuple(_SETS)
 
@@ -32,5 +80,8 @@ def named(name: str) -> tuple[Tool, ...]:
 
 
 def _unique(*sets: Iterable[Tool]) -> tuple[Tool, ...]:
-    """The tools of several sets; of two with one name, the first."""
-    return tuple({tool.name: tool for tools in reversed(sets) for tool in tools}.values())
+    chosen: dict[str, Tool] = {}
+    for tools in sets:
+        for tool in tools:
+            chosen.setdefault(tool.name, tool)
+    return tuple(chosen.values())
