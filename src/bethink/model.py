@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from bethink.ids import new_id as new_id
 from typing import Any, Literal
 
 from bethink.errors import InvalidInput, UnknownCategory
+from bethink.ids import new_id as new_id
 
 CATEGORIES = (
     "facts",
@@ -188,6 +185,8 @@ class Draft:
     derived_from: tuple[str, ...] = ()
     #: A person typed it: suspicious text is only warned about.
     by_hand: bool = False
+    #: Whose it becomes: the writer's, or a space's that the writer may write to.
+    owner: str | None = None
     #: It was judged when it was first stored, such as an exported memory: the write guard leaves it as it is.
     verbatim: bool = False
 
@@ -347,6 +346,17 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """Something that its owner lends to another user: one memory, everything with a tag, or a project."""
+
+    owner: str
+    kind: str
+    value: str
+    grantee: str
+    permission: str = "read"
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """Who asks and whose memories that person may see and change. Built once per principal."""
 
@@ -355,6 +365,8 @@ class Access:
     writable: tuple[str, ...]
     #: A service account's cage: only this project, whatever is asked.
     project: str | None = None
+    #: What others lend to the principal.
+    grants: tuple[Grant, ...] = ()
 
     @classmethod
     def local(cls, user: str = "local") -> Access:

@@ -35,7 +35,7 @@ class Writing(Judging, Sealing):
         now = self.now()
         if draft.id and (known := self._known(draft)) is not None:
             return known
-        memory = drafts.memory_of(draft, self._owner, self.writer, now)
+        memory = drafts.memory_of(draft, self._owner_of(draft), self.writer, now)
         memory, secrets = self._sealed(memory)
         memory, notes = self._screened(memory, draft.by_hand)
         verdict = self._verdict(memory, draft)
@@ -146,6 +146,13 @@ class Writing(Judging, Sealing):
         if not self.access.writable:
             raise Forbidden("You may read here, not write.")
         return self.access.writable[0]
+
+    def _owner_of(self, draft: Draft) -> str:
+        if draft.owner is None:
+            return self._owner
+        if draft.owner not in self.access.writable:
+            raise Forbidden(f"You may not write memories of {draft.owner!r}.", hint="Leave the owner out, or ask for the role of a writer.")
+        return draft.owner
 
     def _known(self, draft: Draft) -> Stored | None:
         """The answer when the given id is taken: by this very content, or by another."""

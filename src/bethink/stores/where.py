@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from bethink.model import Access, Filter, Reach
+from bethink.model import Access, Filter, Grant, Memory, Reach
 
 
 class Dialect(Protocol):
@@ -60,16 +60,43 @@ class Where:
 
 def visible(where: Where, access: Access) -> None:
     """The authorization predicate for reading."""
-    where.within("m.owner", access.readable)
-    if access.project is not None:
-        where.equals("m.project", access.project)
+    _reachable(where, access, access.readable, access.grants)
 
 
 def writable(where: Where, access: Access) -> None:
     """The authorization predicate for writing."""
-    where.within("m.owner", access.writable)
+    _reachable(where, access, access.writable, tuple(grant for grant in access.grants if grant.permission == "write"))
+
+
+def _reachable(where: Where, access: Access, owners: Sequence[str], grants: Sequence[Grant]) -> None:
+    choices = [f"m.owner IN ({', '.join(where.bind(owner) for owner in owners)})"] if owners else []
+    for grant in grants:
+        choices.append(f"m.owner = {where.bind(grant.owner)} AND {_lent(where, grant)}")
+    where.add(" OR ".join(f"({choice})" for choice in choices) or "1 = 0")
     if access.project is not None:
         where.equals("m.project", access.project)
+
+
+def may_write(access: Access, memory: Memory) -> bool:
+    """The writing predicate for a memory at hand: what `writable` asks of a row."""
+    if access.project is not None and memory.scope.project != access.project:
+        return False
+    return memory.owner in access.writable or any(grant.permission == "write" and _covers(grant, memory) for grant in access.grants)
+
+
+def _covers(grant: Grant, memory: Memory) -> bool:
+    if grant.owner != memory.owner:
+        return False
+    if grant.kind == "tag":
+        return grant.value in memory.tags
+    return grant.value == (memory.scope.project if grant.kind == "project" else memory.id)
+
+
+def _lent(where: Where, grant: Grant) -> str:
+    value = where.bind(grant.value)
+    if grant.kind == "tag":
+        return where.dialect.has_tag(value)
+    return f"m.project = {value}" if grant.kind == "project" else f"m.id = {value}"
 
 
 def matching(where: Where, wanted: Filter, now: datetime) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -20,7 +22,8 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 #: Between the names in a list that the policies read; no name may hold it.
 _SEPARATOR = "\x1f"
 _AS_APPLICATION = (
-    "SELECT set_config('role', 'bethink_app', true), set_config('bethink.readable', %s, true), set_config('bethink.writable', %s, true)"
+    "SELECT set_config('role', 'bethink_app', true), set_config('bethink.readable', %s, true), "
+    "set_config('bethink.writable', %s, true), set_config('bethink.granted', %s, true)"
 )
 
 
@@ -73,7 +76,8 @@ class Database:
             if read_only:
                 connection.execute("SET TRANSACTION READ ONLY")
             if access is not None:
-                connection.execute(f"{_comment()}{_AS_APPLICATION}".encode(), (_listed(access.readable), _listed(access.writable)))
+                rights = (_listed(access.readable), _listed(access.writable), _granted(access))
+                connection.execute(f"{_comment()}{_AS_APPLICATION}".encode(), rights)
             yield connection
 
     @contextmanager
@@ -108,6 +112,10 @@ def _comment() -> str:
     """The request that a transaction is for, as a comment before its first statement."""
     request = REQUEST.get()
     return f"/* request={request} */ " if _REQUEST.fullmatch(request) else ""
+
+
+def _granted(access: Access) -> str:
+    return json.dumps([dataclasses.asdict(grant) for grant in access.grants])
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -14,7 +14,7 @@ from bethink.errors import Conflict, Forbidden, VersionConflict
 from bethink.model import Access, Link, Memory, Revision, Scope
 from bethink.stores.postgres.connection import Connection
 from bethink.stores.postgres.rows import NAMES, SEARCHED, SELECT, link_of, memory_of, packed, values_of
-from bethink.stores.where import Where, visible, writable
+from bethink.stores.where import Where, may_write, visible, writable
 
 _COLUMNS = (*NAMES, *SEARCHED)
 _INSERT = f"INSERT INTO memories ({', '.join(_COLUMNS)}) VALUES ({', '.join(f'%({name})s' for name in _COLUMNS)})"
@@ -230,9 +230,9 @@ class PostgresTransaction:
             )
 
     def _must_be_writable(self, memory: Memory) -> None:
-        cage = self._access.project
-        if memory.owner not in self._access.writable or (cage is not None and memory.scope.project != cage):
+        if not may_write(self._access, memory):
             raise Forbidden(f"You may not write memories of {memory.owner!r} there.")
+        self._lend(memory.owner)
 
     def _owner(self, id: str) -> str:
         """The owner of a memory that may be written."""
@@ -242,7 +242,17 @@ class PostgresTransaction:
         row = self._db.execute(f"SELECT m.owner FROM memories m WHERE {where.sql} LIMIT 1", where.values).fetchone()
         if row is None:
             raise Forbidden(f"You may not change the memory {id}.")
+        self._lend(str(row[0]))
         return str(row[0])
+
+    def _lend(self, owner: str) -> None:
+        """Lets this transaction act for an owner who lent the memory at hand: its counters and queues are the owner's."""
+        if owner not in self._access.writable:
+            for name in ("readable", "writable"):
+                self._db.execute(
+                    "SELECT set_config(%(name)s, concat_ws(chr(31), nullif(current_setting(%(name)s), ''), %(owner)s::text), true)",
+                    {"name": f"bethink.{name}", "owner": owner},
+                )
 
 
 def chained(previous: bytes, entry: tuple[Any, ...]) -> bytes:

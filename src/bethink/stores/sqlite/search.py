@@ -116,9 +116,10 @@ def indexed(db: apsw.Connection) -> int:
 
 def _rows(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[tuple[int, Any, int, int | None]]:
     """The memories with these keys; the conditions are asked again, so that no signal can bring what they forbid."""
+    # CROSS JOIN, here and below: the planner would rather begin with an index on what all rows have in common.
     sql = (
         f"SELECT m.key, coalesce(u.uses, 0), u.last_used_at, {SELECT} FROM json_each(:keys) j "
-        f"JOIN memories m ON m.key = j.value LEFT JOIN usage u ON u.key = m.key WHERE {where.sql}"
+        f"CROSS JOIN memories m ON m.key = j.value LEFT JOIN usage u ON u.key = m.key WHERE {where.sql}"
     )
     rows = db.execute(sql, {**where.values, "keys": vectors.packed_keys(keys)})
     return [(row[0], memory_of(row[3:]), row[1], row[2]) for row in rows]
@@ -174,7 +175,8 @@ def _match(db: apsw.Connection, where: Where, rare: Sequence[Term], others: Sequ
         factor = 1 / (1 + mass / max(mass + sum(_weight(term, documents) for term in others), 1e-9))
     weights = ", ".join(map(str, WEIGHTS))
     sql = (
-        f"SELECT m.key, -bm25(memories_fts, {weights}) * :factor AS score FROM memories_fts JOIN memories m ON m.key = memories_fts.rowid "
+        f"SELECT m.key, -bm25(memories_fts, {weights}) * :factor AS score FROM memories_fts "
+        "CROSS JOIN memories m ON m.key = memories_fts.rowid "
         f"WHERE memories_fts MATCH :query AND {where.sql} ORDER BY score DESC, m.key DESC LIMIT :k"
     )
     return dict(db.execute(sql, {**where.values, "query": query, "k": k, "factor": factor}).fetchall())
@@ -183,7 +185,7 @@ def _match(db: apsw.Connection, where: Where, rare: Sequence[Term], others: Sequ
 def _add_held_together(db: apsw.Connection, where: Where, others: Sequence[Term], found: dict[int, float], k: int, documents: int) -> None:
     """Fills up with the newest rows that hold all of the common terms, then any two of the rarest three of them."""
     sql = (
-        "SELECT m.key FROM memories_fts JOIN memories m ON m.key = memories_fts.rowid "
+        "SELECT m.key FROM memories_fts CROSS JOIN memories m ON m.key = memories_fts.rowid "
         f"WHERE memories_fts MATCH :query AND {where.sql} ORDER BY memories_fts.rowid DESC LIMIT :k"
     )
     for together in (others, *combinations(others[:3], 2)):
@@ -268,7 +270,7 @@ def _few(db: apsw.Connection, where: Where) -> list[int] | None:
 
 
 def _matching(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[int]:
-    sql = f"SELECT m.key FROM json_each(:keys) j JOIN memories m ON m.key = j.value WHERE {where.sql}"
+    sql = f"SELECT m.key FROM json_each(:keys) j CROSS JOIN memories m ON m.key = j.value WHERE {where.sql}"
     return [row[0] for row in db.execute(sql, {**where.values, "keys": vectors.packed_keys(keys)})]
 
 
@@ -276,11 +278,13 @@ def _places(db: apsw.Connection, access: Access, plan: Plan) -> list[int]:
     """What the table of bits calls the owners' projects that are in reach."""
     wanted = plan.where
     reach = wanted.reach
+    # What is lent is narrowed down by the conditions on the rows.
+    owners = {*access.readable, *(grant.owner for grant in access.grants)}
     live_only = wanted.statuses == ("active",) and wanted.as_of is None and not wanted.deleted
     return [
         vectors.place_of(number, live)
         for number, owner, project in db.execute("SELECT number, owner, project FROM scopes")
-        if owner in access.readable
+        if owner in owners
         and (access.project is None or project == access.project)
         and (reach.projects is None or (not project and (reach.include_global or reach.task)) or project in reach.projects)
         for live in ((True,) if live_only else (True, False))

@@ -15,7 +15,7 @@ from bethink.errors import Conflict, Forbidden, VersionConflict
 from bethink.model import Access, Link, Memory, Revision, Scope
 from bethink.stores.sqlite.rows import NAMES, SELECT, link_of, memory_of, packed, stamp, values_of
 from bethink.stores.sqlite.vectors import WINDOWS, forget_vectors, place_vectors, scope_number
-from bethink.stores.where import Where, visible, writable
+from bethink.stores.where import Where, may_write, visible, writable
 
 _WRITTEN = (*NAMES, "terms")
 _INSERT = f"INSERT INTO memories ({', '.join(_WRITTEN)}) VALUES ({', '.join(':' + name for name in _WRITTEN)})"
@@ -211,8 +211,7 @@ class SQLiteTransaction:
         pass
 
     def _must_be_writable(self, memory: Memory) -> None:
-        cage = self._access.project
-        if memory.owner not in self._access.writable or (cage is not None and memory.scope.project != cage):
+        if not may_write(self._access, memory):
             raise Forbidden(f"You may not write memories of {memory.owner!r} there.")
 
     def _key(self, id: str) -> int:
