@@ -27,9 +27,7 @@ _TASK = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _RUNNERS = frozenset(("Bash", "shell", "run_shell_command", "bash", "exec_command"))
 #: Commands that only look; they are not worth remembering.
-_LOOKING = frozenset(
-    """ls cat head tail grep rg find pwd cd echo wc sed awk which tree less stat file""".split()  # noqa: SIM905 - easier to read
-)
+_LOOKING = frozenset("""ls cat head tail grep rg find pwd cd echo wc sed awk which tree less stat file""".split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from bethink.service.archiving import Archiving
 from bethink.service.context import Briefing
 from bethink.service.entities import Entities
 from bethink.service.hygiene import Hygiene
@@ -12,7 +13,7 @@ from bethink.service.reading import Reading
 from bethink.service.review import Review
 
 
-class Memories(Review, Hygiene, Entities, Reading, Briefing):
+class Memories(Archiving, Review, Hygiene, Entities, Reading, Briefing):
     """A principal's memories in one store. Made by `bethink.open_memories`; safe to use from several threads."""
 
     def close(self) -> None:
