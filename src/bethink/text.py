@@ -17,8 +17,17 @@ MAX_CONTENT_BYTES = 64 * 1024
 #: Longest joined identifier that is indexed whole, in characters.
 _MAX_JOINED = 80
 
-_WORD = re.compile(r"[^\W_]+")
-_CODE = re.compile(r"[^\W_]+(?:[_\-./:\\@#+~]+[^\W_]+)+")
+# Letters and digits, with the marks that belong to the letter before them: accents, points, vowel signs of Indian and Thai script.
+# Possessive and anchored where a word begins: a long run without what is looked for would be read again from each of its letters.
+_MARKS = (
+    "\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0903\u093a-\u093c\u093e-\u094f\u0962\u0963"
+    "\u0981-\u0983\u09bc-\u09d7\u0a01-\u0a03\u0a3c-\u0a4d\u0a81-\u0a83\u0abc-\u0acd\u0b01-\u0b03\u0b3c-\u0b57\u0b82\u0bbe-\u0bd7"
+    "\u0c00-\u0c04\u0c3c-\u0c56\u0c81-\u0c83\u0cbc-\u0cd6\u0d00-\u0d03\u0d3b-\u0d57\u0e31-\u0e3a\u0e47-\u0e4e\u0eb1-\u0ecd"
+    "\u102b-\u103e\u17b4-\u17d3"
+)
+_LETTERS = rf"(?:[^\W_]++[{_MARKS}]*+)++"
+_WORD = re.compile(_LETTERS)
+_CODE = re.compile(rf"(?<![^\W_])(?<![{_MARKS}]){_LETTERS}(?:[_\-./:\\@#+~]++{_LETTERS})++")
 _SEPARATORS = re.compile(r"[_\-.:\\@#+~]+")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _HAS_CAMEL = re.compile(r"[a-z\d][A-Z]|[A-Z]{2}[a-z]")
@@ -143,6 +152,7 @@ def extra_terms(content: str, keywords: str, at: datetime) -> str:
 
 def query_terms(text: str) -> list[str]:
     """The terms to look a question up by, most literal first, each once."""
+    text = unicodedata.normalize("NFC", text)
     plain = [word for word in informative(text) if not _UNSPACED.fullmatch(word)]
     return list(dict.fromkeys([*code_terms(text), *plain, *_query_grams(text)]))
 

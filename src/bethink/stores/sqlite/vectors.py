@@ -150,13 +150,15 @@ def unit(blob: bytes) -> npt.NDArray[np.float32]:
 
 def keys_of(db: apsw.Connection, slots: Sequence[int]) -> list[int]:
     """The memories that these slots belong to, each once."""
-    rows = db.execute(f"SELECT DISTINCT v.window / {WINDOWS} FROM json_each(?) j JOIN vectors v ON v.slot = j.value", (packed_keys(slots),))
+    rows = db.execute(
+        f"SELECT DISTINCT v.window / {WINDOWS} FROM json_each(?) j CROSS JOIN vectors v ON v.slot = j.value", (packed_keys(slots),)
+    )
     return [row[0] for row in rows]
 
 
 def best_cosines(db: apsw.Connection, vector: npt.NDArray[np.float32], keys: Sequence[int]) -> dict[int, float]:
     """Memory key → cosine of its best window."""
-    rows = db.execute(f"SELECT v.window, v.vector FROM json_each(?) j JOIN vectors v ON {_SPAN}", (packed_keys(keys),)).fetchall()
+    rows = db.execute(f"SELECT v.window, v.vector FROM json_each(?) j CROSS JOIN vectors v ON {_SPAN}", (packed_keys(keys),)).fetchall()
     return _best(rows, vector)
 
 
@@ -166,7 +168,7 @@ def with_tokens(
     """Memory key → (cosine of its best window, token vectors of all its windows)."""
     import numpy as np
 
-    sql = f"SELECT v.window, v.vector, v.tokens FROM json_each(?) j JOIN vectors v ON {_SPAN}"
+    sql = f"SELECT v.window, v.vector, v.tokens FROM json_each(?) j CROSS JOIN vectors v ON {_SPAN}"
     rows = db.execute(sql, (packed_keys(keys),)).fetchall()
     best = _best(((row[0], row[1]) for row in rows), vector)
     parts: dict[int, list[bytes]] = {}

@@ -36,12 +36,11 @@ CREATE TABLE memories (
     extra TEXT
 ) STRICT;
 CREATE INDEX memories_hash ON memories (content_hash);
-CREATE INDEX memories_recent ON memories (created_at);
-CREATE INDEX memories_category ON memories (category, created_at);
--- Counting reads this index alone.
-CREATE INDEX memories_counted ON memories (
-    owner, project, category, source, status, scope, task, deleted_at, expires_at, valid_until, created_at
+-- Lists are read in its order; counting reads it alone.
+CREATE INDEX memories_recent ON memories (
+    created_at, owner, project, category, source, status, scope, task, deleted_at, expires_at, valid_until
 );
+CREATE INDEX memories_category ON memories (category, created_at);
 CREATE INDEX memories_project ON memories (project, created_at) WHERE project IS NOT NULL;
 CREATE INDEX memories_session ON memories (session, created_at) WHERE session IS NOT NULL;
 CREATE INDEX memories_review ON memories (key) WHERE needs_review <> '' OR status IN ('candidate', 'quarantined');
