@@ -1,6 +1,6 @@
 """Retrieval on LoCoMo conversations, through `Memories.recall` alone.
 
-    python bench/quality/locomo.py [PATH] [--mode hybrid] [--bare] [--limit 100] [--conversations N] [--json FILE] [--markdown FILE]
+    python bench/quality/locomo.py [PATH] [--mode hybrid] [--bare] [--limit 100] [--conversations N] [--ablate] [--json FILE]
 
 PATH is LoCoMo's JSON (CC BY-NC 4.0, not part of this repository; https://github.com/snap-research/locomo), by default
 `locomo-dev.json` in the folder that `BETHINK_EVAL` names. Each conversation gets its own store. Each turn is one memory
@@ -9,7 +9,7 @@ PATH is LoCoMo's JSON (CC BY-NC 4.0, not part of this repository; https://github
 Turn level: gold are the evidence turns; questions of categories 1 to 4. Session level: sessions ranked by their best
 turn; all questions with evidence. hit@1 and any@k: at least one gold item among the first k; fractional: their share;
 all: every one. NDCG@10 is divided by that of an ideal ranking of all gold items. A gold turn that was not stored (merged,
-quarantined, superseded) counts as missed.
+quarantined, superseded) counts as missed. The tables are also written to `bench/results/`, from where `make docs` takes them.
 """
 
 from __future__ import annotations
@@ -25,18 +25,21 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-from bethink import Draft, Memories, Query, open_memories
+from bethink import Draft, Memories, Query, maxsim, open_memories, rank
 from bethink.config import load
 from bethink.service.indexing import embed_pending
 from bethink.text import tokens
 
 CATEGORIES = {1: "multi-hop", 2: "temporal", 3: "inference", 4: "single-hop", 5: "adversarial"}
 METRICS = ("hit@1", "any@5", "frac@5", "all@5", "any@10", "frac@10", "all@10", "ndcg@10", "mrr")
+RESULTS = Path(__file__).resolve().parent.parent / "results"
 #: The hits whose tokens are counted: what an assistant would be given.
 SHOWN = 10
 
@@ -88,34 +91,70 @@ def scores(ranked: Sequence[str], gold: Sequence[str]) -> dict[str, float]:
     return answer
 
 
-def run(sample: dict[str, Any], *, mode: str, bare: bool, limit: int, folder: Path) -> tuple[list[Question], dict[str, int]]:
-    """One conversation in a store of its own."""
-    turns = list(turns_of(sample["conversation"]))
-    with_vectors = mode != "keyword"
-    settings = load({"MEMORY_DB": str(folder / f"{sample['sample_id']}.db")})
-    memories = open_memories(settings=settings, with_embedder=with_vectors)
-    turn_of: dict[str, str] = {}
-    session_of = {turn: session for turn, session, _, _ in turns}
-    counts: dict[str, int] = defaultdict(int, turns=len(turns))
-    for turn, session, at, text in turns:
-        stored = memories.remember(Draft(text, created_at=at, session=None if bare else f"{sample['sample_id']}/{session}"))
-        counts[stored.action] += 1
-        counts["replaced"] += len(stored.superseded)
-        counts[stored.memory.status] += 1
-        turn_of.setdefault(stored.memory.id, turn)
+@dataclass
+class Stored:
+    """A conversation in a store of its own."""
+
+    memories: Memories
+    turn_of: dict[str, str]
+    session_of: dict[str, str]
+    counts: dict[str, int]
+
+
+def store(sample: dict[str, Any], folder: Path, *, bare: bool, with_embedder: bool) -> Stored:
+    """Stores the turns as memories and makes their vectors."""
+    name = sample["sample_id"]
+    memories = open_memories(settings=load({"MEMORY_DB": str(folder / f"{name}.db")}), with_embedder=with_embedder)
+    stored = Stored(memories, {}, {}, defaultdict(int))
+    for turn, session, at, text in turns_of(sample["conversation"]):
+        answer = memories.remember(Draft(text, created_at=at, session=None if bare else f"{name}/{session}"))
+        stored.counts[answer.action] += 1
+        stored.counts["replaced"] += len(answer.superseded)
+        stored.turn_of.setdefault(answer.memory.id, turn)
+        stored.session_of[turn] = session
     index_all(memories)
-    questions = questions_of(sample, set(session_of))
+    return stored
+
+
+def ask(stored: Stored, sample: dict[str, Any], *, mode: Any, limit: int) -> list[Question]:
+    """Asks every question and scores the answers."""
+    questions = questions_of(sample, set(stored.session_of))
     for question in questions:
         started = time.process_time()
-        hits = memories.recall(Query(question.text, mode=mode, limit=limit)).hits
+        hits = stored.memories.recall(Query(question.text, mode=mode, limit=limit)).hits
         question.took_ms = 1000 * (time.process_time() - started)
-        ranked = [turn_of[hit.memory.id] for hit in hits]
-        sessions = list(dict.fromkeys(session_of[turn] for turn in ranked))
+        ranked = [stored.turn_of[hit.memory.id] for hit in hits]
+        sessions = list(dict.fromkeys(stored.session_of[turn] for turn in ranked))
         question.turn = scores(ranked, question.gold)
-        question.session = scores(sessions, list(dict.fromkeys(session_of[turn] for turn in question.gold)))
+        question.session = scores(sessions, list(dict.fromkeys(stored.session_of[turn] for turn in question.gold)))
         question.tokens = sum(tokens(hit.memory.content) for hit in hits[:SHOWN])
-    memories.close()
-    return questions, dict(counts)
+    return questions
+
+
+@contextmanager
+def without(*parts: str) -> Iterator[None]:
+    """Recall with parts of the ranking switched off: "late", "context" (the turns before a turn), "company" (its conversation)."""
+    off = {
+        "late": patch.object(maxsim, "late_scores", lambda *_: {}),
+        "context": patch.object(rank, "CONTEXT", ()),
+        "company": patch.object(rank, "_COMPANY", 0.0),
+    }
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(off[part])
+        yield
+
+
+#: What each part of the ranking brings: (name, mode, parts switched off).
+ABLATIONS = (
+    ("keywords alone (BM25)", "keyword", ("late", "context", "company")),
+    ("meaning alone (cosine)", "semantic", ("late", "context", "company")),
+    ("equal-weight rank fusion of the two", "rrf", ("late", "context", "company")),
+    ("score fusion of the two", "hybrid", ("late", "context", "company")),
+    ("+ late interaction", "hybrid", ("context", "company")),
+    ("+ read with the turns before", "hybrid", ("company",)),
+    ("+ the rest of the conversation (all)", "hybrid", ()),
+)
 
 
 def index_all(memories: Memories) -> None:
@@ -164,7 +203,7 @@ def markdown(report: dict[str, Any]) -> str:
         part = report[level]
         spread = part["by_conversation"].values()
         lines += [
-            f"### {level.capitalize()} level ({part['questions']} questions)",
+            f"**{level.capitalize()} level** ({part['questions']} questions)",
             "",
             "| | n | " + " | ".join(METRICS) + " |",
             "|---" * (len(METRICS) + 2) + "|",
@@ -186,6 +225,22 @@ def markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def ablation_table(rows: dict[str, list[Question]]) -> str:
+    """What each part brings, with the least and the most of a conversation."""
+    shown = (("turn", "frac@5"), ("turn", "frac@10"), ("turn", "mrr"), ("session", "any@5"), ("session", "all@5"), ("session", "hit@1"))
+    lines = ["| ranking | " + " | ".join(f"{level} {metric}" for level, metric in shown) + " |", "|---" * (len(shown) + 1) + "|"]
+    for name, questions in rows.items():
+        cells = []
+        for level, metric in shown:
+            counted = [q for q in questions if level == "session" or q.category < 5]
+            each = [
+                mean([q for q in counted if q.conversation == c], level)[metric] for c in dict.fromkeys(q.conversation for q in counted)
+            ]
+            cells.append(f"{mean(counted, level)[metric]:.3f} ({min(each):.2f}–{max(each):.2f})")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Measures and prints; 0 also when there is no data, which is said."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -194,31 +249,41 @@ def main() -> int:
     parser.add_argument("--bare", action="store_true", help="store turns without the session's name")
     parser.add_argument("--limit", type=int, default=100, help="hits asked for; sessions are ranked by them")
     parser.add_argument("--conversations", type=int, default=None, help="only the first N")
+    parser.add_argument("--ablate", action="store_true", help="also measure what each part of the ranking brings (minutes)")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
     arguments = parser.parse_args()
     path = arguments.path or Path(os.environ.get("BETHINK_EVAL", "../shared/eval")) / "locomo-dev.json"
     if not path.exists():
         print(f"skipped: there is no {path.name} at the path given or in the folder that BETHINK_EVAL names")
         return 0
     questions: list[Question] = []
+    ablated: dict[str, list[Question]] = {name: [] for name, _, _ in ABLATIONS} if arguments.ablate else {}
+    counts: dict[str, int] = defaultdict(int)
     for sample in json.loads(path.read_text("utf-8"))[: arguments.conversations]:
         with tempfile.TemporaryDirectory() as folder:
-            some, counts = run(sample, mode=arguments.mode, bare=arguments.bare, limit=arguments.limit, folder=Path(folder))
+            stored = store(sample, Path(folder), bare=arguments.bare, with_embedder=arguments.ablate or arguments.mode != "keyword")
+            some = ask(stored, sample, mode=arguments.mode, limit=arguments.limit)
+            for name, mode, off in ABLATIONS if arguments.ablate else ():
+                with without(*off):
+                    ablated[name] += ask(stored, sample, mode=mode, limit=arguments.limit)
+            stored.memories.close()
         questions += some
-        print(
-            sample["sample_id"],
-            counts,
-            {name: round(value, 3) for name, value in mean([q for q in some if q.category < 5], "turn").items()},
-            file=sys.stderr,
-        )
-    report = {"mode": arguments.mode, "bare": arguments.bare, **summary(questions)}
+        for name, value in stored.counts.items():
+            counts[name] += value
+        turn = mean([q for q in some if q.category < 5], "turn")
+        print(sample["sample_id"], dict(stored.counts), {name: round(value, 3) for name, value in turn.items()}, file=sys.stderr)
+    report = {"mode": arguments.mode, "bare": arguments.bare, "stored": dict(counts), **summary(questions)}
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n", "utf-8")
-    if arguments.markdown:
-        arguments.markdown.write_text(markdown(report), "utf-8")
     print(markdown(report))
     print(f"CPU per recall: p50 {report['cpu_ms']['p50']:.1f} ms, p95 {report['cpu_ms']['p95']:.1f} ms")
+    if ablated:
+        print(ablation_table(ablated))
+    if arguments.mode == "hybrid" and arguments.conversations is None:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "locomo.md").write_text(markdown(report), "utf-8")
+        if ablated:
+            (RESULTS / "locomo-ablation.md").write_text(ablation_table(ablated), "utf-8")
     return 0
 
 

@@ -26,6 +26,8 @@ from bethink import Draft, Memories, Query, open_memories, rank
 from bethink.config import load
 from bethink.service.indexing import embed_pending
 
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+
 
 def filled(folder: Path, count: int, *, with_embedder: bool = True) -> tuple[Memories, dict[str, str]]:
     """A store that holds probes and distractors in mixed order, and the id of each content."""
@@ -71,6 +73,20 @@ def measure(memories: Memories, ids: dict[str, str], mode: str) -> dict[str, Any
     }
 
 
+def table(report: dict[str, Any]) -> str:
+    """The report for the reference."""
+    reach = report["reach_floor"]
+    rows = (
+        (f"paraphrases found first, among {report['memories']} notes", f"{report['hit@1']} of {report['paraphrases']}"),
+        ("paraphrases among the first five", f"{report['hit@5']} of {report['paraphrases']}"),
+        ("exact identifiers found first", f"{report['identifiers_first']} of {report['identifiers']}"),
+        ("unrelated prompts that nothing is injected for", f"{report['silent']:.0%} of {len(UNRELATED)}"),
+        ("paraphrases whose note would be injected unasked", f"{reach['paraphrases']} of {report['paraphrases']}"),
+        ("identifiers whose note would be injected unasked", f"{reach['identifiers']} of {report['identifiers']}"),
+    )
+    return "\n".join(["| probe | result |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]) + "\n"
+
+
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -93,6 +109,9 @@ def main() -> None:
         f"floor {rank.INJECT_FLOOR}: silent on {report['silent']:.0%} of {len(UNRELATED)} unrelated prompts; "
         f"passes {reach['paraphrases']} of {report['paraphrases']} paraphrases, {reach['identifiers']} of {report['identifiers']} names"
     )
+    if arguments.mode == "hybrid":
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "probes.md").write_text(table(report), "utf-8")
     if arguments.show:
         print("missed:", *report["missed"], sep="\n  ")
         print("not silent:", *report["loud"], sep="\n  ")
