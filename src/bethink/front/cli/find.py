@@ -250,6 +250,7 @@ def export(
     since: Since = None,
     before: Before = None,
     every: Annotated[bool, typer.Option("--every-status", help="Also superseded ones, candidates and what is in quarantine.")] = False,
+    archive: Annotated[bool, typer.Option("--archive", help="Also what was said in past sessions, verbatim.")] = False,
     as_json: Json = False,
 ) -> None:
     """Print every active memory, of all projects unless -p names one.
@@ -264,7 +265,7 @@ def export(
     only = project or ASKED.project
     with opened(project, embedder=False) as memories:
         given = {"category": category, "tags": tag, "since": since, "before": before, "status": "any" if every else None}
-        where = fields.filter_of({**given, "scope": "all"}, memories)
+        where = replace(fields.filter_of({**given, "scope": "all"}, memories), archive=archive)
         if is_global and only:
             raise InvalidInput("Only one of -p and --global makes sense.", hint="Leave the other out.")
         projects = memories.reach(only).projects if only else None

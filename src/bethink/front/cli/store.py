@@ -113,8 +113,24 @@ def add(
 
 
 def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="What `export` wrote, or an array of {content, …}; - is stdin.")],
-    is_text: Annotated[bool, typer.Option("--text", help="It holds prose: store it in parts, as notes.")] = False,
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="What `export` wrote, or an array of {content, …}; - is stdin. Or what a flag says."),
+    ] = None,
+    claude_code: Annotated[bool, typer.Option("--claude-code", help="Sessions of Claude Code; a folder may follow.")] = False,
+    codex: Annotated[bool, typer.Option("--codex", help="Sessions of Codex.")] = False,
+    gemini: Annotated[bool, typer.Option("--gemini", help="Sessions of Gemini CLI.")] = False,
+    cursor: Annotated[bool, typer.Option("--cursor", help="Sessions of Cursor.")] = False,
+    opencode: Annotated[bool, typer.Option("--opencode", help="Sessions of opencode.")] = False,
+    copilot: Annotated[bool, typer.Option("--copilot", help="Sessions of Copilot CLI.")] = False,
+    claude_ai: Annotated[str | None, typer.Option("--claude-ai", metavar="FILE", help="conversations.json of claude.ai's export.")] = None,
+    chatgpt: Annotated[str | None, typer.Option("--chatgpt", metavar="FILE", help="conversations.json of ChatGPT's export.")] = None,
+    is_text: Annotated[bool, typer.Option("--text", help="The files hold prose: store it in parts, as notes.")] = False,
+    memory_md: Annotated[bool, typer.Option("--memory-md", help="CLAUDE.md, AGENTS.md, MEMORY.md and auto-memory files.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Whatever of these is found on this machine.")] = False,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Turns from then on: 2026-01-31, 30d.")] = None,
+    min_length: Annotated[int, typer.Option("--min-length", min=1, help="Shortest turn that is kept, in characters.")] = 8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and count; store nothing.")] = False,
     category: Category = None,
     tag: Tags = None,
     project: Project = None,
@@ -122,22 +138,43 @@ def import_(
     source: Source = None,
     as_json: Json = False,
 ) -> None:
-    """Store what a file holds.
+    """Store what files hold, or keep past sessions of assistants as an archive.
 
-    Ids, times, status and links of an export are kept; importing it twice changes nothing. A file that ends in .jsonl
-    holds one object a line. Options hold for entries that do not say otherwise.
+    Ids, times, status and links of an export are kept; importing anything twice changes nothing. A file that ends in .jsonl
+    holds one object a line. Options hold for entries that do not say otherwise. For sessions, -p takes those of one project.
 
     bethink import memories.json
-    """
-    from bethink.front.cli import importing
 
+    bethink import --claude-code --since 30d
+    """
+    from bethink.front.cli import importing, transcripts
+
+    flags = {"claude-code": claude_code, "codex": codex, "gemini": gemini, "cursor": cursor, "opencode": opencode, "copilot": copilot}
+    named = files or []
+    prose = is_text and named != ["-"]
+    sources = transcripts.sources_of([kind for kind, on in flags.items() if on], named, claude_ai, chatgpt, prose, memory_md, every)
+    if sources:
+        code = transcripts.run(
+            sources,
+            project=project,
+            since=since,
+            dry_run=dry_run,
+            min_length=min_length,
+            is_global=is_global,
+            category=category,
+            tags=tuple(tag or ()),
+            as_json=as_json,
+        )
+        raise typer.Exit(code)
+    if len(named) != 1 or dry_run or since:
+        raise InvalidInput("Import what?", hint="Name one file that `bethink export` wrote, or give --claude-code, --all, --text FILES …")
     defaults: dict[str, Any] = {"source": source or "import"}
     if category or is_text:
         defaults["category"] = category or "notes"
     if tag:
         defaults["tags"] = tag
     with opened(project, embedder=False) as memories:
-        outcome = importing.import_file(memories, file, place(memories, project, is_global), defaults, is_text=is_text)
+        outcome = importing.import_file(memories, named[0], place(memories, project, is_global), defaults, is_text=is_text)
     if as_json:
         shown.json(outcome.shape())
     else:
