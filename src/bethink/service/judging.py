@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from bethink.guard import Neighbour
+    from bethink.rank import Candidate
 
 #: Old memories that a new one is compared with.
 NEIGHBOURS = 12
@@ -34,29 +34,28 @@ class Judging(Core):
         return self._verdict(memory, draft)
 
     def _verdict(self, memory: Memory, draft: Draft) -> Verdict:
-        from bethink import guard
-
         # An archive keeps what was said as it was said.
         if memory.source == "transcript" or memory.status == "quarantined" or len(memory.content) > 4000:
             return ADD
         if memory.sensitive or draft.verbatim:
             return ADD
-        neighbours = self._neighbours(memory)
-        if not neighbours:
+        near = self._near(memory)
+        if not near:
             return Verdict("ADD", reason="Nothing similar is known.")
-        return guard.judge(memory.content, neighbours, noop=self.limits.noop, update=self.limits.update)
-
-    def _neighbours(self, memory: Memory) -> list[Neighbour]:
         from bethink import guard
 
+        neighbours = [guard.Neighbour(one.memory, one.cosine, one.keyword) for one in near]
+        return guard.judge(memory.content, neighbours, noop=self.limits.noop, update=self.limits.update)
+
+    def _near(self, memory: Memory) -> list[Candidate]:
+        """The memories of the same scope that a new one may correct or repeat."""
         scope = memory.scope
         reach = Reach((scope.project,) if scope.project else (), scope.task, include_global=scope.kind == "global")
         where = Filter(reach=reach, statuses=("active", "candidate"), owner=memory.owner, archive=False)
         vector = self._vector(memory.content)
         plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS, vector=vector)
         found = self.store.search(self.access, plan).candidates
-        same_scope = [one for one in found if one.memory.scope == scope and not one.memory.sealed]
-        return [guard.Neighbour(one.memory, one.cosine, one.keyword) for one in same_scope]
+        return [one for one in found if one.memory.scope == scope and not one.memory.sealed]
 
     def _vector(self, content: str) -> npt.NDArray[np.float32] | None:
         """The content's vector if a loaded model can make it now; a write never waits for a model to load."""
