@@ -147,7 +147,7 @@ def sessions(paths: Iterable[Path]) -> Iterator[Piece]:
 
 
 def _turns(file: Path) -> Iterator[Piece]:
-    for host in ("claude", "codex"):
+    for host in ("claude-code", "codex"):
         try:
             turns = [one for one in reader(host).read(file, settled=True) if isinstance(one, Turn) and not one.sidechain]
         except OSError as error:
