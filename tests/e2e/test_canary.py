@@ -1,0 +1,123 @@
+"""Secrets go in through every way of writing; no byte of them may be found anywhere, but through `secret_get`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bethink import Changes, Draft, Query, open_memories
+from kit.canary import Canary, flock, traces
+from kit.mcp import Bare
+
+BETHINK = [sys.executable, "-c", "import sys; from bethink.front.cli import main; main()"]
+
+
+def run(home: Path, *args: str, stdin: str | None = None) -> str:
+    """Runs a command and answers everything that it printed."""
+    environment = {**os.environ, "MEMORY_HOME": str(home)}
+    done = subprocess.run([*BETHINK, *args], input=stdin, capture_output=True, text=True, env=environment, cwd=home.parent, timeout=120)
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    return home
+
+
+def through_python(home: Path, canaries: list[Canary]) -> str:
+    with open_memories(home / "memory.db") as memories:
+        for canary in canaries:
+            kept = memories.remember(Draft(f"A note about {canary.kind}")).memory
+            memories.revise(kept.id, Changes(content=canary.sentence))
+            memories.remember(
+                Draft(f"{canary.kind} in a tag", tags=(canary.secret.replace("\n", " ")[:90],), expanded_keywords=canary.sentence)
+            )
+            memories.remember(Draft(f"{canary.kind} in an origin", origin={"file": "notes.md", "quote": canary.sentence}))
+        answered = [memories.recall(Query(canary.kind)) for canary in canaries]
+    return repr(answered)
+
+
+def through_commands(home: Path, canaries: list[Canary]) -> str:
+    out = [run(home, "add", canary.sentence) for canary in canaries]
+    lines = "\n".join(json.dumps({"content": canary.sentence, "tags": ["x"], "origin": {"quote": canary.sentence}}) for canary in canaries)
+    out.append(run(home, "add", "--stdin-jsonl", stdin=lines))
+    out.append(run(home, "add", "--stdin-jsonl", stdin='{"content": ' + json.dumps(canaries[2].sentence) + ', "nonsense": 1'))
+    entries = home.parent / "entries.json"
+    entries.write_text(json.dumps([{"content": f"Imported. {canary.sentence}"} for canary in canaries]))
+    out.append(run(home, "import", str(entries), "--json"))
+    entries.unlink()
+    out.extend(
+        run(home, *words) for words in (("list", "--json"), ("export", "--json"), ("recall", "key token password", "--json"), ("stats",))
+    )
+    out.append(run(home, "backup", str(home / "backup.db")))
+    out.append(run(home, "doctor", "--json"))
+    return "\n".join(out)
+
+
+def through_mcp(home: Path, canaries: list[Canary]) -> str:
+    with Bare(home) as server:
+        server.shake()
+        out = []
+        for canary in canaries:
+            stored = server.tool("memory_store", content=canary.sentence, expanded_keywords=canary.sentence)
+            out.append(json.dumps(stored))
+            id = stored["structuredContent"]["id"]
+            out.append(json.dumps(server.tool("memory_update", id=id, content=f"Again: {canary.sentence}")))
+            out.append(json.dumps(server.tool("memory_recall", context=canary.kind)))
+            out.append(json.dumps(server.tool("memory_get", id=id)))
+        out.append(json.dumps(server.tool("memory_list", limit=50)))
+    return "\n".join(out)
+
+
+WAYS = {"python": through_python, "commands": through_commands, "mcp": through_mcp}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_secret_is_found_anywhere(store: Path, way: str) -> None:
+    canaries = flock(seed=len(way))
+    said = WAYS[way](store, canaries)
+    assert traces(canaries, store, said) == []
+
+
+def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
+    """The test above proves nothing unless the search works."""
+    canary = flock(seed=1)[2]
+    (tmp_path / "leak").write_bytes(b"\x00" + canary.secret.encode().hex().encode())
+    assert traces([canary], tmp_path, "nothing", f"it is {canary.secret}") == [
+        f"{canary.kind} as hex in leak",
+        f"{canary.kind} as text in output",
+        f"{canary.kind} as json in output",
+    ]
+
+
+def test_every_secret_can_be_had_back(store: Path) -> None:
+    canaries = flock(seed=5)
+    with open_memories(store / "memory.db") as memories:
+        for canary in canaries:
+            kept = memories.remember(Draft(canary.sentence)).memory
+            secrets = memories.secret(kept.id)["secrets"].values()
+            assert any(canary.secret in secret or secret in canary.secret for secret in secrets), canary.kind
+
+
+def test_a_memory_is_found_by_the_words_around_its_secret(store: Path) -> None:
+    with open_memories(store / "memory.db") as memories:
+        for canary in flock(seed=6):
+            memories.remember(Draft(canary.sentence))
+        assert "[REDACTED:" in memories.recall(Query("where does billing live?")).hits[0].memory.content
+
+
+def test_purging_leaves_no_trace_of_a_plain_content(store: Path) -> None:
+    word = "zanzibarqueue" + "x9"
+    with open_memories(store / "memory.db") as memories:
+        kept = memories.remember(Draft(f"The {word} is drained at night", tags=(f"{word}tag",))).memory
+        memories.revise(kept.id, Changes(content=f"The {word} is drained at noon"))
+        memories.forget(kept.id)
+        memories.purge(kept.id)
+    assert traces([Canary("content", "", word)], store) == []
