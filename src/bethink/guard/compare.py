@@ -9,6 +9,7 @@ from difflib import SequenceMatcher
 from typing import Literal
 
 from bethink.guard import lexicon as lex
+from bethink.guard import names
 from bethink.guard.reading import Clause, Token
 
 Kind = Literal["same", "changed", "other"]
@@ -123,7 +124,7 @@ def _order_kept(new: Clause, old: Clause) -> bool:
         return False
     shared = set(new.keys) & set(old.keys)
     kept = [[key for key in clause.keys if key in shared] for clause in (new, old)]
-    return len(both) < 2 or SequenceMatcher(None, kept[0], kept[1], autojunk=False).ratio() >= 0.7
+    return len(both) < 2 or SequenceMatcher(None, kept[0], kept[1], autojunk=False).ratio() >= 0.6
 
 
 def _replaces(new: Clause, old: Clause, cosine: float | None) -> Finding | None:
@@ -160,7 +161,7 @@ def _retires(new: Clause, old: Clause, cosine: float | None) -> Finding | None:
         subject = [token for token in old.tokens if token.part == "subject" and token.key not in lex.LIGHT]
         if new.ended and subject and all(token.key in topic for token in subject):
             return Finding("changed", 0.88, f"It says that {_said(covered)} is over.")
-        if not new.ended and [token for token in rest if token.part != "circumstance"]:
+        if not new.ended and [token for token in rest if token.part not in ("circumstance", "verb")]:
             return None
     if any(token.part in ("object", "place", "verb") or (token.value and token.part != "subject") for token in covered) or (
         old.copular and covered
@@ -170,6 +171,9 @@ def _retires(new: Clause, old: Clause, cosine: float | None) -> Finding | None:
         if new.retired and not _asserts_use(old, topic):
             return None
         return Finding("changed", 0.9, f"It says that {_said(covered)} no longer holds.")
+    subject = [token for token in old.tokens if token.part == "subject" and token.key not in lex.LIGHT]
+    if new.retired and new.verb and new.verb == old.verb and subject and all(token.key in topic for token in subject):
+        return Finding("changed", 0.88, f"It says that {_said(covered)} no longer holds.")
     return None
 
 
@@ -225,7 +229,7 @@ def _fills_otherwise(new: Clause, old: Clause, cosine: float | None) -> Finding 
     strengths = [_value_changed(mine, theirs, new, old, cosine) for mine, theirs in pairs]
     if min(strengths) <= 0:
         return None
-    numeric = all(token.kind == "number" or token.key in lex.KIND_OF for pair in pairs for side in pair for token in side)
+    numeric = all(token.kind == "number" or token.key in names.KIND_OF for pair in pairs for side in pair for token in side)
     if len(pairs) > 2 or (len(pairs) == 2 and not numeric and not new.changed):
         return None
     mine, theirs = pairs[-1]
@@ -265,8 +269,10 @@ def _value_changed(mine: list[Token], theirs: list[Token], new: Clause, old: Cla
     if len(mine) == 1 and len(theirs) == 1 and frozenset((mine[0].key, theirs[0].key)) in lex.OPPOSITES:
         return 0.9 if parts != {"circumstance"} or mine[0].key in lex.TELLING_KEYS else 0.0
     apart = any(t.key in lex.DISTINGUISHING for t in mine) and any(t.key in lex.DISTINGUISHING for t in theirs)
+    if parts == {"circumstance"} and told and len(mine) == len(theirs) == 1 and mine[0].value and theirs[0].value:
+        return 0.7
     if parts & {"circumstance"}:
-        return 0.8 if _kinds(mine) & _kinds(theirs) & lex.TIMELY and not apart else 0.0
+        return 0.8 if _kinds(mine) & _kinds(theirs) & names.TIMELY and not apart else 0.0
     if parts == {"verb"}:
         return 0.0
     if new.verb != old.verb and not ({new.verb, old.verb} <= lex.LIGHT | lex.WEAK) and not told:
@@ -275,11 +281,23 @@ def _value_changed(mine: list[Token], theirs: list[Token], new: Clause, old: Cla
         return 0.0
     if bool(numbers_mine) != bool(numbers_theirs) and not (new.copular and _functional(new)):
         return 0.0
+    if {"object", "place"} <= parts and not told:
+        return 0.0
     alike = bool(_kinds(mine) & _kinds(theirs))
     if not alike and not told and max(len(mine), len(theirs)) > 3:
         return 0.0
     exact = all(t.kind == "code" for t in (*mine, *theirs))
+    if not alike and not exact and not told and not new.copular and new.verb not in lex.PLACING and (len(mine) > 1 or len(theirs) > 1):
+        return 0.0
+    if new.copular and not new.event and _passive_agent(new, old, mine, theirs):
+        return 0.85
     return _by_verb(new, old, parts, alike=alike, exact=exact, told=told, cosine=cosine)
+
+
+def _passive_agent(new: Clause, old: Clause, mine: list[Token], theirs: list[Token]) -> bool:
+    """Whether only the names behind the verb differ: "is orchestrated by Airflow"; many may use or read a thing, so not there."""
+    told = new.verb == old.verb and new.verb not in lex.COPULA and new.verb not in lex.OPEN and new.verb != "use"
+    return told and len(mine) == len(theirs) == 1 and mine[0].kind == theirs[0].kind == "name"
 
 
 def _by_verb(new: Clause, old: Clause, parts: set[str], *, alike: bool, exact: bool, told: bool, cosine: float | None) -> float:
@@ -299,7 +317,7 @@ def _by_verb(new: Clause, old: Clause, parts: set[str], *, alike: bool, exact: b
         return 0.9 if alike or exact or told or verb not in lex.PLACING or not _has(new, "place", "circumstance") else 0.82
     same_purpose = _keys(new, "circumstance") and _keys(new, "circumstance") == _keys(old, "circumstance")
     if verb in lex.BY_KIND or not verb:
-        if alike:
+        if alike or (exact and verb != "use"):
             return 0.88
         if told:
             return 0.8
@@ -314,7 +332,7 @@ def _number_changed(mine: list[Token], theirs: list[Token], new: Clause, old: Cl
         if one.measure != other.measure and {one.measure, other.measure} - {"", "version", "time", "clock"}:
             return 0.0
         before = _before(new, one)
-        if before in lex.NUMBERED or (before in lex.NUMBERED_PLACE and (parts & {"circumstance", "place"} or not new.verb)):
+        if before in names.NUMBERED or (before in names.NUMBERED_PLACE and (parts & {"circumstance", "place"} or not new.verb)):
             return 0.8 if new.changed else 0.0
         if one.measure == "date" and not (new.copular or new.changed or new.verb in lex.EXCLUSIVE):
             return 0.0
@@ -340,7 +358,11 @@ def _subject_is_value(mine: list[Token], theirs: list[Token], new: Clause, old: 
         return 0.0
     objects = {t.key for t in new.tokens if t.part in ("object", "place")}
     numbers = [t for t in mine if t.kind == "number"], [t for t in theirs if t.kind == "number"]
-    if new.copular and len(mine) == len(theirs) == len(numbers[0]) == len(numbers[1]) and (objects & (lex.ROLES | lex.BOUNDS) or new.verb in lex.IN_FORCE):
+    if (
+        new.copular
+        and len(mine) == len(theirs) == len(numbers[0]) == len(numbers[1])
+        and (objects & (lex.ROLES | lex.BOUNDS) or new.verb in lex.IN_FORCE)
+    ):
         return 0.85
     if len(subjects_new) != len(mine) or len(subjects_old) != len(theirs):
         return 0.0
@@ -403,7 +425,7 @@ def _one_conflict(mine: list[Token], theirs: list[Token], new: Clause, old: Clau
 def _same_head(new: Clause, one: Token, old: Clause, other: Token) -> bool:
     """Whether two numbers stand beside the same word, or count the same."""
     near_new, near_old = _near(new, one), _near(old, other)
-    if _before(new, one) in lex.NUMBERED or _before(old, other) in lex.NUMBERED:
+    if _before(new, one) in names.NUMBERED or _before(old, other) in names.NUMBERED:
         return False
     return bool(near_new & near_old) or bool(one.measure)
 
@@ -441,8 +463,8 @@ def _long(new: Clause, old: Clause) -> Finding:
 
 
 def _kinds(tokens: Sequence[Token]) -> frozenset[str]:
-    names = [token.raw if token.raw in lex.COMMON else token.key for token in tokens]
-    kinds = [lex.KIND_OF[name] for name in names if name in lex.KIND_OF]
+    called = [token.raw if token.raw in names.COMMON else token.key for token in tokens]
+    kinds = [names.KIND_OF[name] for name in called if name in names.KIND_OF]
     return frozenset().union(*kinds) if kinds else frozenset()
 
 

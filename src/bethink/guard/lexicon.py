@@ -61,7 +61,8 @@ def _stems(words: str) -> frozenset[str]:
 #: Words that stand for one another; the first of a line stands for all.
 SYNONYMS = _groups(
     """
-    use uses using used utilise utilize employ employs leverage usage utilises utilizes usan usa utilise benutzt benutzen verwendet verwenden nutzt nutzen utilisons
+    use uses using used utilise utilize employ employs leverage usage utilises utilizes usan usa utilise benutzt benutzen
+    use verwendet verwenden nutzt nutzen utilisons
     prefer favour favor preference prefers preferred prefiere bevorzugt préfère
     like likes enjoy enjoys fond love loves adore
     live lives reside resides locate located location based sits lie resident lebt wohnt vive habite
@@ -74,6 +75,8 @@ SYNONYMS = _groups(
     fix repair resolve solve
     show display shows displays shown
     send sent sends
+    go goes going gone went
+    do does doing done did
     draw drawn drew
     teach taught
     pay paid
@@ -97,7 +100,8 @@ SYNONYMS = _groups(
     grow grown grew
     lend lent
     catch caught
-    choose chooses chose chosen pick picks picked select selects selected opt opted decide decides decided decision settle settled agree agreed adopt adopts adopted
+    choose chooses chose chosen pick picks picked select selects selected opt opted decide decides decided decision settle settled
+    choose agree agreed adopt adopts adopted
     need needs require requires required requirement necessary mandatory must
     allow allows allowed permit permits permitted permitted permissible ok okay fine acceptable welcome
     keep keeps kept store stores stored save saves saved hold holds held storage persist persists persisted
@@ -215,14 +219,16 @@ SYNONYMS = _groups(
 
 #: Words that carry nothing a fact turns on.
 FILLER = frozenset(
-    """a an the this that these those of it its it's there here please kindly just really very quite so then well currently presently
-    always generally normally usually typically basically simply actually still already indeed own our ours we us you your yours they them their theirs team project
-    i me my mine myself user's user users he she his her hers be is are was were been being am will would shall should ought can could may do does did
-    has have had having and as than which who whom whose what let lets like us ourselves all every each any both per whole entire overall
-    existing certain particular specific sure note remember fyi btw
-    der die das den dem des ein eine einen einem einer wir ihr unser unsere ist sind war wird werden hat haben und im zum zur für auf
-    el la los las un una unos unas es está están ha han y nuestro nuestra
-    le les des du l' est sont été a ont et notre nos c'est""".split()
+    """
+    a an the this that these those of it its it's there here please kindly just really very quite so then well currently presently
+    always generally normally usually typically basically simply actually still already indeed own our ours we us you your yours
+    they them their theirs team project i me my mine myself user's user users he she his her hers be is are was were been being am
+    will would shall should ought can could may do does did has have had having and as than which who whom whose what let lets
+    like us ourselves all every each any both per whole entire overall existing certain particular specific sure note remember fyi
+    btw der die das den dem des ein eine einen einem einer wir ihr unser unsere ist sind war wird werden hat haben und im zum zur
+    für auf el la los las un una unos unas es está están ha han y nuestro nuestra le les des du l' est sont été a ont et notre nos
+    c'est
+    """.split()
 )
 #: Fillers that may be somebody: a person may not replace them unseen.
 SELF = frozenset("i me my mine we us our ours user users user's team".split())
@@ -235,9 +241,11 @@ AUXILIARY = frozenset(
     " can could ought needs need muss soll sollte kann wird debe puede doit peut".split()
 )
 PREPOSITIONS = frozenset(
-    """in on at to into onto via by with through using over under from for within inside of about across as per between against during without before after until till
-    since because when whenever if unless while where behind near above below towards toward beside despite except instead so that
-    en sur dans mit auf bei nach von für con por para desde pour avec""".split()
+    """
+    in on at to into onto via by with through using over under from for within inside of about across as per between against
+    during without before after until till since because when whenever if unless while where behind near above below towards
+    toward beside despite except instead so that en sur dans mit auf bei nach von für con por para desde pour avec
+    """.split()
 )
 #: What such words introduce says when, why or for what a fact holds, not what it is.
 QUALIFYING = frozenset(
@@ -295,85 +303,6 @@ OPPOSITES = frozenset(
     ]
 )
 
-_KINDS = {
-    "sql database": "postgresql mysql mariadb sqlite oracle mssql sqlserver cockroachdb duckdb aurora planetscale supabase tidb",
-    "store": "mongodb cassandra dynamodb couchdb firestore couchbase scylladb",
-    "cache": "redis memcached valkey dragonfly keydb hazelcast",
-    "queue": "kafka rabbitmq sqs nats pulsar activemq zeromq redpanda kinesis pubsub celery",
-    "search": "elasticsearch opensearch solr meilisearch typesense algolia",
-    "vector": "pinecone weaviate milvus qdrant chroma chromadb pgvector faiss",
-    "language": "python javascript typescript golang rust java kotlin scala ruby"
-    " php perl elixir haskell clojure swift dart zig lua csharp fortran cobol",
-    "web framework": "django flask fastapi rails express nestjs koa spring laravel gin"
-    " fiber actix axum starlette sanic tornado symfony hono fastify",
-    "frontend framework": "react vue svelte angular solid solidjs preact ember htmx nextjs nuxt remix astro sveltekit lit qwik",
-    "editor": "vim neovim vscode emacs intellij pycharm sublime helix zed webstorm nano cursor notepad atom eclipse",
-    "shell": "bash zsh fish powershell nushell dash",
-    "os": "linux ubuntu debian fedora macos windows arch alpine centos nixos rhel freebsd mint rocky",
-    "cloud": "amazon gcp azure heroku fly vercel netlify hetzner digitalocean render railway linode cloudflare ovh scaleway",
-    "ci": "jenkins circleci travis buildkite teamcity bamboo drone actions tekton woodpecker concourse gitlab",
-    "forge": "github bitbucket gitea forgejo codeberg gitlab",
-    "package manager": "npm pnpm yarn bun pip poetry uv pipenv conda pdm hatch rye",
-    "build": "webpack vite rollup esbuild parcel turbopack bazel gradle maven cmake make ninja meson just turborepo nx buck",
-    "test runner": "jest vitest mocha pytest unittest jasmine cypress playwright selenium nose ava testify junit rspec",
-    "formatter": "black ruff prettier gofmt rustfmt autopep8 yapf biome flake8 pylint eslint standardjs tslint",
-    "type checker": "mypy pyright pyre ty pytype",
-    "orchestration": "kubernetes nomad swarm ecs openshift mesos",
-    "infra": "terraform pulumi ansible cloudformation chef puppet opentofu cdk saltstack",
-    "container": "docker podman containerd buildah lxc",
-    "web server": "nginx apache caddy traefik haproxy envoy varnish lighttpd",
-    "monitoring": "prometheus datadog grafana newrelic nagios zabbix honeycomb splunk loki cloudwatch dynatrace sentry rollbar bugsnag",
-    "chat": "slack discord teams mattermost zulip signal whatsapp telegram irc matrix zoom meet",
-    "tracker": "jira linear trello asana notion youtrack clickup redmine shortcut confluence",
-    "orm": "sqlalchemy prisma hibernate typeorm drizzle sequelize peewee tortoise knex",
-    "api style": "rest graphql grpc soap trpc websocket sse",
-    "auth": "oauth jwt saml okta auth0 keycloak cognito ldap oidc clerk",
-    "format": "json yaml toml xml csv protobuf avro parquet msgpack ini",
-    "branch": "master trunk develop",
-    "css": "tailwind bootstrap sass less bulma mui chakra",
-    "vcs": "git mercurial svn subversion perforce jujutsu",
-    "model": "gpt claude gemini llama mistral qwen deepseek opus sonnet haiku",
-    "storage": "s3 gcs minio ceph r2 b2 glacier nfs efs dropbox",
-    "browser": "chrome firefox safari edge brave",
-    "payment": "stripe paypal adyen braintree square mollie klarna",
-    "mail": "sendgrid mailgun postmark ses mailchimp resend",
-    "licence": "mit apache gpl agpl bsd mpl lgpl",
-    "weekday": "monday tuesday wednesday thursday friday saturday sunday montag"
-    " dienstag mittwoch donnerstag freitag samstag sonntag lunes martes"
-    " miércoles jueves viernes lundi mardi mercredi jeudi vendredi",
-    "month": "january february march april june july august september october november december",
-    "frequency": "hourly daily nightly weekly biweekly monthly quarterly yearly annually",
-    "colour": "red green blue yellow orange purple black white pink brown grey gray teal cyan magenta",
-    "level": "debug info warning warn error critical trace fatal",
-    "case": "camelcase snake_case kebab-case pascalcase",
-    "human language": "english german french spanish italian portuguese dutch chinese japanese korean russian polish czech swedish turkish",
-    "merge": "squash rebase",
-    "diet": "vegan vegetarian pescatarian omnivore",
-    "city": "berlin hamburg munich paris london madrid rome vienna zurich amsterdam"
-    " dublin lisbon prague warsaw tokyo seoul sydney melbourne toronto"
-    " boston chicago seattle austin denver oslo copenhagen stockholm"
-    " helsinki barcelona milan brussels cologne frankfurt lyon porto bern geneva singapore bangalore mumbai",
-    "time of day": "morning afternoon evening noon midnight",
-    "timezone": "utc cet est pst gmt bst cest edt pdt",
-    "relationship": "single married divorced engaged widowed",
-    "unit system": "metric imperial celsius fahrenheit",
-}
-#: Names that are also common words: only with a capital letter are they names.
-COMMON = frozenset(
-    """teams meet zoom signal linear actions make express drone fish render fly notion arch hatch less just solid ninja chef puppet edge brave loki rye matrix
-    resend square aurora oracle spring gin rocky nose nano atom ray swift dash go make master trunk develop cursor bun salt rest play render railway helix cypress jasmine
-    flask bottle black ruff poetry buck mint r2 ses may march bash chroma lit astro remix next ember salt sentry orange single pulsar""".split()
-)
-#: Common words whose stem is a name's.
-ALIKE = frozenset("team meeting meetings flying making expresses squares blacks singles rested resting".split())
-
-#: Name → which kinds of thing it is; two names of one kind compete for one place.
-KIND_OF: dict[str, frozenset[str]] = {}
-for _kind, _names in _KINDS.items():
-    for _one in _names.split():
-        _key = _one if _one in COMMON else SYNONYMS.get(stem(_one), stem(_one))
-        KIND_OF[_key] = KIND_OF.get(_key, frozenset()) | {_kind}
-
 #: Words that say which of several alike things is meant: never a value, always a subject.
 DISTINGUISHING = _stems(
     "staging production development test qa uat preview sandbox canary"
@@ -386,24 +315,34 @@ DISTINGUISHING = _stems(
 
 #: Head nouns of which a thing has one.
 FUNCTIONAL = _stems(
-    """port name branch default colour theme mode language editor database owner lead manager region format style strategy limit version timeout url uri address host hostname path
-    location directory budget deadline schedule time date day birthday frequency interval size count number amount price cost rate salary capital ceo cto lead maintainer email
-    phone password username size quota threshold ttl duration length width height depth retention period level priority status state license prefix suffix key id
-    topic queue bucket domain subdomain stack framework provider vendor backend engine driver runtime compiler shell os platform font timezone locale currency unit encoding algorithm
-    protocol convention policy rule contact target coverage favourite favorite preferred goal title role job employer company boss partner hometown city country diet plan tool choice solution
-    ratio percentage capacity concurrency replica replicas worker workers thread threads retry retries attempts age weight score seed model dimension dimensions entrypoint package command
-    hobby nickname pronoun pronouns indentation naming case casing width cadence linter formatter bundler logger orm ci tracker broker scheduler mascot logo slogan motto mentor dentist doctor landlord wifi router printer plugin library broker registry gateway proxy
-    release quota latency window cutoff rotation turnover headcount seat seats oncall"""
+    """
+    port name branch default colour theme mode language editor database owner lead manager region format style strategy limit
+    version timeout url uri address host hostname path location directory budget deadline schedule time date day birthday
+    frequency interval size count number amount price cost rate salary capital ceo cto lead maintainer email phone password
+    username size quota threshold ttl duration length width height depth retention period level priority status state license
+    prefix suffix key id topic queue bucket domain subdomain stack framework provider vendor backend engine driver runtime
+    compiler shell os platform font timezone locale currency unit encoding algorithm protocol convention policy rule contact
+    target coverage favourite favorite preferred goal title role job employer company boss partner hometown city country diet plan
+    tool choice solution ratio percentage capacity concurrency replica replicas worker workers thread threads retry retries
+    attempts age weight score seed model dimension dimensions entrypoint package command hobby nickname pronoun pronouns
+    indentation naming case casing width cadence linter formatter bundler logger orm ci tracker broker scheduler mascot logo
+    slogan motto mentor dentist doctor landlord wifi router printer plugin library broker registry gateway proxy release quota
+    latency window cutoff rotation turnover headcount seat seats oncall
+    """
 )
 #: Possessed things that one may have several of.
 PLURAL_KIN = _stems("friend brother sister colleague son daughter child cousin neighbour neighbor hobby pet cat dog skill")
 
 #: Verbs with one value at a time.
 EXCLUSIVE = _stems(
-    """prefer favour want choose decide pick live work locate store keep host run listen begin end happen deploy expire last take cost weigh lead own manage maintain call name
-    set default point target require need limit retry wait rotate format indent lint write implement build compile serve bind connect log save put place publish release ship
-    meet start finish close open test authenticate sign encrypt compress serialize hash authorise report belong move switch sleep wake return respond answer refresh poll back backup
-    allocate reserve merge branch tag version page bill charge pay earn travel commute sort order paginate render schedule trigger cover fall drive"""
+    """
+    prefer favour want choose decide pick live work locate store keep host run listen begin end happen deploy expire last take
+    cost weigh lead own manage maintain call name set default point target require need limit retry wait rotate format indent lint
+    write implement build compile serve bind connect log save put place publish release ship meet start finish close open test
+    authenticate sign encrypt compress serialize hash authorise report belong move switch sleep wake return respond answer refresh
+    poll back backup allocate reserve merge branch tag version page bill charge pay earn travel commute sort order paginate render
+    schedule trigger cover fall drive
+    """
 )
 #: Verbs that many things may be said with at once, of one kind or not.
 OPEN = _stems(
@@ -422,22 +361,32 @@ PLACING = _stems(
 LIGHT = _stems("use have be get happen do run set go make work live keep put take need want")
 
 _OTHER_VERBS = _stems(
-    """is are was be has have do use like know support include contain import read send visit love hate enjoy speak see learn play eat drink watch try add depend integrate talk
-    deploy commit push pull merge rebase squash review fix create delete update install remove enable disable allow forbid accept reject pass fail avoid check ensure call
-    prefix suffix end wrap return raise throw catch handle parse validate render load cache retry queue process receive consume emit emit expose proxy forward route redirect
-    document describe mean say tell ask think believe feel help show give get go come look find follow lead win lose grow depend rely consist scale fork cost cause break crash
-    skip ignore prohibit ban exclude expire retain drop copy sync replicate monitor watch alert notify page assign own approve sign attend join leave stay marry study teach train graduate
-    annotate squash pin freeze lock unlock mount attach detach bind order sort group split join stream batch throttle encode decode translate convert migrate upgrade rename refactor
-    learn cook bake ride cycle swim hike collect wear drink smoke exercise practice practise quit resign retire hire fire promote speak sing write draw paint plan aim intend hope
-    occur produce generate apply treat mark flag quote escape sanitize normalise normalize index search match filter map reduce compute calculate count measure estimate exist begin
-    benutzen verwenden nutzen laufen heißen arbeiten wohnen usar utilizar vivir trabajar utiliser habiter travailler"""
+    """
+    is are was be has have do use like know support include contain import read send visit love hate enjoy speak see learn play
+    eat drink watch try add depend integrate talk deploy commit push pull merge rebase squash review fix create delete update
+    install remove enable disable allow forbid accept reject pass fail avoid check ensure call prefix suffix end wrap return raise
+    throw catch handle parse validate render load cache retry queue process receive consume emit emit expose proxy forward route
+    redirect document describe mean say tell ask think believe feel help show give get go come look find follow lead win lose grow
+    depend rely consist scale fork cost cause break crash skip ignore prohibit ban exclude expire retain drop copy sync replicate
+    monitor watch alert notify page assign own approve sign attend join leave stay marry study teach train graduate annotate
+    squash pin freeze lock unlock mount attach detach bind order sort group split join stream batch throttle encode decode
+    translate convert migrate upgrade rename refactor learn cook bake ride cycle swim hike collect wear drink smoke exercise
+    practice practise quit resign retire hire fire promote speak sing write draw paint plan aim intend hope occur produce generate
+    apply treat mark flag quote escape sanitize normalise normalize index search match filter map reduce compute calculate count
+    measure estimate exist begin benutzen verwenden nutzen laufen heißen arbeiten wohnen usar utilizar vivir trabajar utiliser
+    habiter travailler
+    """
 )
 _MORE_VERBS = _stems(
-    """export import convert print draw feed fill mail archive scrape crawl seed purge trigger wake warn embed train subscribe unsubscribe register book pay charge
-    earn rent coach commute fly drive ride walk jog knit record film sell trade invest donate recommend greet vote mentor interview onboard supervise audit
-    inspect translate proofread edit design sketch model simulate bundle minify transpile stub mock patch profile benchmark trace debug instrument provision seat
-    boot restart reboot pause resume enter cross hit miss exceed reach rise fall comprise span weigh sit stand face fit block stop answer teach share borrow lend
-    protect serve guard power point link connect disconnect wrap unwrap inject expect assume prove verify confirm decline cancel extend shrink grow feed house"""
+    """
+    export import convert print draw feed fill mail archive scrape crawl seed purge trigger wake warn embed train subscribe
+    unsubscribe register book pay charge earn rent coach commute fly drive ride walk jog knit record film sell trade invest donate
+    recommend greet vote mentor interview onboard supervise audit inspect translate proofread edit design sketch model simulate
+    bundle minify transpile stub mock patch profile benchmark trace debug instrument provision seat boot restart reboot pause
+    resume enter cross hit miss exceed reach rise fall comprise span weigh sit stand face fit block stop answer teach share borrow
+    lend protect serve guard power point link connect disconnect wrap unwrap inject expect assume prove verify confirm decline
+    cancel extend shrink grow feed house
+    """
 )
 VERBS = EXCLUSIVE | OPEN | BY_KIND | PLACING | _OTHER_VERBS | _MORE_VERBS
 #: Nouns that look like verbs but mostly head a subject.
@@ -449,79 +398,15 @@ NOUNLIKE = _stems(
 
 #: Past events: what happened once stays true.
 EVENTS = frozenset(
-    """met fixed merged discussed found spent saw visited completed finished shipped released deployed attended talked spoke went wrote reviewed
-    debugged investigated tested learned discovered noticed resolved closed opened reported refactored added implemented removed deleted created updated
-    ran worked tried failed crashed broke happened took bought sold cooked ate read watched played celebrated travelled traveled flew drove hired interviewed presented
-    demoed rolled launched reverted bisected reproduced paired brainstormed called emailed asked answered explained showed gave got came left lost won slept walked cycled
-    hiked swam measured benchmarked profiled observed hit saw reached passed ended started began committed pushed opened""".split()
+    """
+    met fixed merged discussed found spent saw visited completed finished shipped released deployed attended talked spoke went
+    wrote reviewed debugged investigated tested learned discovered noticed resolved closed opened reported refactored added
+    implemented removed deleted created updated ran worked tried failed crashed broke happened took bought sold cooked ate read
+    watched played celebrated travelled traveled flew drove hired interviewed presented demoed rolled launched reverted bisected
+    reproduced paired brainstormed called emailed asked answered explained showed gave got came left lost won slept walked cycled
+    hiked swam measured benchmarked profiled observed hit saw reached passed ended started began committed pushed opened
+    """.split()
 )
-
-#: Nouns before a number that make it a name, always and when something else is the value.
-NUMBERED = frozenset(
-    "issue issues ticket tickets pr prs pull bug bugs task tasks mr"
-    " adr rfc cve story epic case pep commit build run invoice order request item # no nr".split()
-)
-NUMBERED_PLACE = frozenset(
-    "sprint node server host worker shard step phase chapter section"
-    " room floor team iteration day week lesson milestone session test line page rack zone cluster lane machine "
-    "quarter q part stage level round episode season level lab exercise"
-    " question option plan tier group batch table desk gate track experiment figure player patient customer user".split()
-)
-
-NUMBER_WORDS = {
-    word: str(value) for value, word in enumerate("zero ‐ two three four five six seven eight nine ten eleven twelve".split())
-} | {
-    "fifteen": "15",
-    "twenty": "20",
-    "thirty": "30",
-    "sixty": "60",
-    "hundred": "100",
-    "thousand": "1000",
-    "twice": "2",
-}
-_SECONDS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800, "mo": 2592000, "y": 31536000}
-_BYTES = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12, "kib": 1024, "mib": 1024**2, "gib": 1024**3, "tib": 1024**4}
-#: Unit as written → (what it measures, how much of it).
-UNITS: dict[str, tuple[str, float]] = {
-    **{name: ("time", value) for name, value in _SECONDS.items() if name != "d"},
-    **{name: ("bytes", value) for name, value in _BYTES.items() if name != "b"},
-    **{
-        name: ("time", _SECONDS[short])
-        for short, names in {
-            "ms": "millisecond milliseconds msec millis",
-            "s": "second seconds sec secs",
-            "min": "minute minutes mins",
-            "h": "hour hours hr hrs",
-            "d": "day days",
-            "w": "week weeks",
-            "mo": "month months",
-            "y": "year years",
-        }.items()
-        for name in names.split()
-    },
-    "k": ("count", 1000.0),
-    "m": ("count", 1e6),
-    "%": ("percent", 1.0),
-    "percent": ("percent", 1.0),
-    "px": ("px", 1.0),
-    "pixels": ("px", 1.0),
-    "chars": ("characters", 1.0),
-    "characters": ("characters", 1.0),
-    "columns": ("characters", 1.0),
-    "km": ("distance", 1000.0),
-    "kg": ("kg", 1.0),
-    "cm": ("distance", 0.01),
-    "€": ("€", 1.0),
-    "eur": ("€", 1.0),
-    "euros": ("€", 1.0),
-    "$": ("$", 1.0),
-    "usd": ("$", 1.0),
-    "dollars": ("$", 1.0),
-    "£": ("£", 1.0),
-    "gigabytes": ("bytes", 1e9),
-    "megabytes": ("bytes", 1e6),
-}
-MONTHS = {name: number for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 
 TELLING_KEYS = _stems(" ".join(TELLING))
 #: Words that may be missing or stand for one another without changing what is meant.
@@ -530,10 +415,8 @@ WEAK = _stems(
     " need want begin call write like prefer choose whole entire kind sort thing way time place "
     "system stuff actually code set fully properly correctly successfully"
     " user team person people value name new main everything anything something please happen exist "
-    "number amount currently default setting project own implement build"
+    "number amount size length location located accessible available manage handle currently default setting project own implement build"
 )
-#: Kinds that say when.
-TIMELY = frozenset({"weekday", "month", "frequency", "time of day"})
 #: What only one can be.
 ROLES = _stems(
     "lead leader owner manager maintainer ceo cto cfo head chief captain"
@@ -548,9 +431,12 @@ SOLE = _stems("lead own manage maintain run host handle")
 BOUNDS = _stems("minimum maximum limit version oldest newest lowest highest required supported target baseline")
 #: First halves of words that grammar joins by a hyphen.
 HYPHENED = frozenset(
-    """pre re non multi self real open read write follow back front end built long short high low top two three four five six one user in on off up co sub auto cross
-    well data time error type full part first second third anti semi half day week month year server client peer dead round single double left right hand pair
-    code test event state stand sign log set roll break kick check trade know run case mid post inter intra micro macro super ultra over under out down by to""".split()
+    """
+    pre re non multi self real open read write follow back front end built long short high low top two three four five six one
+    user in on off up co sub auto cross well data time error type full part first second third anti semi half day week month year
+    server client peer dead round single double left right hand pair code test event state stand sign log set roll break kick
+    check trade know run case mid post inter intra micro macro super ultra over under out down by to
+    """.split()
 )
 #: Verbs of what is in force, whatever number it has.
 IN_FORCE = _stems("use need run pin target")
