@@ -53,7 +53,7 @@ CREATE VIRTUAL TABLE memories_fts USING fts5 (
     content = 'memories_indexed', content_rowid = 'key',
     tokenize = "porter unicode61 remove_diacritics 2 categories 'L* N* Co Mn Mc'"
 );
-INSERT INTO memories_fts (memories_fts, rank) VALUES ('secure-delete', 1);
+INSERT INTO memories_fts (memories_fts, rank) VALUES ('secure-delete', 1), ('automerge', 2);
 CREATE VIRTUAL TABLE memories_terms USING fts5vocab (memories_fts, row);
 
 CREATE TABLE usage (
