@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from bethink.service.reading import Reading
     from bethink.service.sealing import LazySeal
     from bethink.stores.base import Store
+    from bethink.warm.server import WarmServer
+    from bethink.warm.spot import Spot
 
 
 def open_memories(
@@ -28,6 +31,7 @@ def open_memories(
     project: str | None = None,
     writer: Writer | None = None,
     with_embedder: bool = True,
+    embedder: Embedder | None = None,
 ) -> Memories:
     """The memories that the settings describe.
 
@@ -37,6 +41,7 @@ def open_memories(
         project: where the caller stands; None means nowhere in particular, so that what is stored is global.
         writer: who writes.
         with_embedder: False for keywords only.
+        embedder: one that this process has already, instead of the one that the settings name.
 
     Raises:
         ConfigError: a setting is wrong.
@@ -48,11 +53,12 @@ def open_memories(
     settings = settings or load({"MEMORY_DB": str(path)} if path else None)
     if writer is None:
         writer = Writer(client=settings.client)
-    embedder = embedder_of(settings) if with_embedder else None
+    if with_embedder and embedder is None:
+        embedder = embedder_of(settings)
     return Memories(
         store_of(settings),
         Access.local(settings["MEMORY_USER"]),
-        embedder=embedder,
+        embedder=embedder if with_embedder else None,
         seal=seal_of(settings),
         writer=writer,
         here=Scope.of(project),
@@ -121,13 +127,31 @@ def embedder_of(settings: Settings) -> Embedder | None:
         return None
     if name == "onnx":
         from bethink.embed.lazy import LazyEmbedder
+        from bethink.warm.embedder import BorrowedEmbedder
 
-        return LazyEmbedder(settings["MEMORY_TOKEN_VECTORS"])
+        return BorrowedEmbedder(spot_of(settings), lambda: LazyEmbedder(settings["MEMORY_TOKEN_VECTORS"]))
     if name in ("openai", "ollama", "tei"):
         from bethink.embed.remote import RemoteEmbedder
 
         return RemoteEmbedder(name, settings["MEMORY_EMBEDDER_URL"], settings["MEMORY_EMBEDDER_MODEL"], settings["MEMORY_EMBEDDER_KEY"])
     raise ConfigError(f"MEMORY_EMBEDDER is {name!r}.", hint="Use onnx, openai, ollama, tei or none.")
+
+
+def spot_of(settings: Settings) -> Spot:
+    """Where the processes of this store share one loaded model."""
+    from bethink.warm.spot import Spot
+
+    return Spot(settings.home, settings.database, settings["MEMORY_USER"])
+
+
+def warm_server(settings: Settings, embedder: Embedder | None, on_turn: Callable[[], None] | None = None) -> WarmServer:
+    """A server process's part in keeping one model warm; it opens the store for itself, standing in no project."""
+    from bethink.warm.server import WarmServer
+
+    def open_for_all() -> Memories:
+        return open_memories(settings=settings, embedder=embedder, with_embedder=embedder is not None)
+
+    return WarmServer(spot_of(settings), open_for_all, embedder, on_turn)
 
 
 def seal_of(settings: Settings) -> LazySeal:

@@ -16,8 +16,8 @@ from bethink.errors import BethinkError, Forbidden, StoreBusy
 if TYPE_CHECKING:
     from bethink.config import Settings
     from bethink.embed.base import Embedder
-    from bethink.service.indexing import Indexer
     from bethink.service.memories import Memories
+    from bethink.warm.server import WarmServer
 
 #: Seconds that a call waits for the store to be opened before it says so.
 OPEN_SECONDS = 8.0
@@ -48,7 +48,10 @@ class Desk:
         self._lock = threading.Lock()
         self._memories: Memories | None = None
         self._opening: _Opening | None = None
-        self._indexer: Indexer | None = None
+        self._warm: WarmServer | None = None
+        self._embedder: Embedder | None = None
+        self._embedder_lock = threading.Lock()
+        self._greeted = False
         self._settings: Settings | None = None
         self._flushed = time.monotonic()
 
@@ -90,17 +93,22 @@ class Desk:
             with self._lock:
                 if self._memories is None:
                     self._memories, self._opening = opened, None
-                    self._start_indexer(opened)
         memories = self._memories
         assert memories is not None
         if memories.writer.agent != self.agent:
             memories.writer = replace(memories.writer, agent=self.agent)
         return memories
 
+    def greeted(self) -> None:
+        """The client has been answered: from now on there is time for what goes on beside the calls."""
+        if not self._greeted:
+            self._greeted = True
+            threading.Thread(target=self._warm_up, name="bethink-warm-up", daemon=True).start()
+
     def wrote(self) -> None:
         """Something was stored: its vector can be made."""
-        if self._indexer is not None:
-            self._indexer.wake()
+        if self._warm is not None:
+            self._warm.wrote()
 
     def called(self) -> None:
         """A call has ended: what is only kept in mind is written down now and then."""
@@ -111,11 +119,11 @@ class Desk:
 
     def close(self) -> None:
         """Writes down what was kept in mind and closes the store."""
-        if self._indexer is not None:
-            self._indexer.stop()
         if self._memories is not None:
             with suppress(BethinkError):
                 self._memories.close()
+        if self._warm is not None:
+            self._warm.stop()
 
     def open(self) -> Memories:
         """Opens the store as the settings say; called in a thread of its own."""
@@ -124,29 +132,34 @@ class Desk:
 
         settings = self.settings
         writer = Writer(settings.client, self.agent, self.session, "assistant")
-        return wire.open_memories(settings=settings, project=wire.here(settings, self.folder), writer=writer)
+        project = wire.here(settings, self.folder)
+        embedder = self._embedder_of(settings)
+        return wire.open_memories(settings=settings, project=project, writer=writer, embedder=embedder, with_embedder=embedder is not None)
 
-    def _start_indexer(self, memories: Memories) -> None:
-        if memories.embedder is not None:
-            from bethink.service.indexing import Indexer
+    def _embedder_of(self, settings: Settings) -> Embedder | None:
+        """One for all that this process does."""
+        from bethink import wire
 
-            self._indexer = Indexer(memories.store, memories.embedder)
-            self._indexer.start()
-            # Who calls once calls again: the next question shall not wait for the model.
-            threading.Thread(target=_load, args=(memories.embedder,), name="bethink-load", daemon=True).start()
+        with self._embedder_lock:
+            if self._embedder is None:
+                self._embedder = wire.embedder_of(settings)
+            return self._embedder
+
+    def _warm_up(self) -> None:
+        """Takes part in keeping a model loaded for all processes of this store, hooks among them."""
+        from bethink import wire
+
+        with suppress(BethinkError):
+            settings = self.settings
+            if not settings["MEMORY_PRIVATE"]:
+                self._warm = wire.warm_server(settings, self._embedder_of(settings))
+                self._warm.start()
 
     def _refuse_when_private(self) -> None:
         from bethink.hosts import switch
 
-        if switch.state(self.settings.home, self.session, self._env) == "private":
+        if self.settings["MEMORY_PRIVATE"] or switch.state(self.settings.home, self.session, self._env) == "private":
             raise Forbidden("This session is private: its memory neither tells nor keeps anything.", hint="Go on without it.")
-
-
-def _load(embedder: Embedder) -> None:
-    load = getattr(embedder, "load", None)
-    if load is not None:
-        with suppress(BethinkError):
-            load()
 
 
 class _StillOpening(StoreBusy):

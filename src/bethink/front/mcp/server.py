@@ -65,6 +65,8 @@ class MemoryServer(MCPServer[Any]):
         resources.register(self, desk)
 
     async def list_tools(self) -> list[Listed]:
+        # Clients ask for this once they are connected: the model is loaded no sooner.
+        self._desk.greeted()
         return [_listed(tool) for tool in self._table.values()]
 
     async def call_tool(
@@ -74,6 +76,7 @@ class MemoryServer(MCPServer[Any]):
         if tool is None:
             raise ToolError(f"No tool {name!r}. There are: {', '.join(self._table)}.")
         self._desk.agent = _agent(context) or self._desk.agent
+        self._desk.greeted()
         # A call that hangs must not keep the process alive when the client has gone.
         return await anyio.to_thread.run_sync(partial(call, tool, self._desk, arguments), abandon_on_cancel=True)
 

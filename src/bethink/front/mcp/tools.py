@@ -159,7 +159,7 @@ def placed(memories: Memories, given: Json) -> Json:
 def whole(memories: Memories, project: str) -> str:
     """The id of the project that a short name means: the current one before all others."""
     here = memories.here.project
-    if here is not None and project == short(here):
+    if here is not None and here != project and project == short(here):
         return here
     return (memories.reach(project).projects or (project,))[0]
 
