@@ -23,6 +23,8 @@ NPM = {
     "gemini": "@google/gemini-cli@0.61.0",
     "opencode": "opencode-ai@1.18.33",
     "tsc": "typescript@5",
+    "mcp-inspector": "@modelcontextprotocol/inspector@2.12.0",
+    "conformance": "@modelcontextprotocol/conformance@0.1.16",
 }
 INSTALL_SECONDS = 240
 
