@@ -41,6 +41,8 @@ class Limits:
     secret_threshold: float = 0.6
     secret_allow: tuple[str, ...] = ()
     context_tokens: int = 800
+    #: Memories that a recall embeds first when their vectors are missing; none where an indexer does that.
+    embed_first: int = 16
 
 
 def utc_now() -> datetime:

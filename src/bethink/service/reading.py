@@ -23,8 +23,6 @@ CANDIDATES = 100
 MAX_LIMIT = 1000
 #: A question longer than this is a document; its beginning asks.
 MAX_QUESTION = 8_000
-#: Memories that a recall embeds first when their vectors are still missing.
-PENDING_SHARE = 16
 
 
 class Reading(Core):
@@ -100,7 +98,7 @@ class Reading(Core):
         try:
             if stored is not None and stored != self.embedder.identity:
                 return None, (f"The vectors were made by {stored.name}: keywords only until `bethink reindex`.",)
-            embed_pending(self.store, self.embedder, limit=PENDING_SHARE)
+            embed_pending(self.store, self.embedder, limit=self.limits.embed_first)
             return self.embedder.query(query.text if not query.expanded else f"{query.text} {query.expanded}"), ()
         except EmbedderError as error:
             return None, (f"{error.message} Keywords only.",)

@@ -1,0 +1,118 @@
+"""The ASGI application: routes behind one door."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from bethink.front.http import errors
+from bethink.front.http.door import Door, Gate, challenge, listed
+from bethink.front.http.routes import care, files, memories, recall, sync, system, truth
+from bethink.front.http.server import Server
+
+if TYPE_CHECKING:
+    from bethink.config import Settings
+
+#: Requests that are worked on at once; more wait.
+THREADS = 40
+_ABOUT = """\
+Lasting memory for AI assistants. Every route but `/health` needs `Authorization: Bearer KEY` or `X-API-Key: KEY`, unless the server
+serves its one local user on loopback. Errors are problem+json with a `hint`. Writes may carry an `Idempotency-Key`.
+`X-Project-ID` says where the caller stands; `X-Client-ID` and `X-Session-ID` are recorded with what is stored.
+"""
+_CDN = "https://cdn.jsdelivr.net"
+_DOCS_POLICY = (
+    f"default-src 'self'; script-src 'self' 'unsafe-inline' {_CDN}; style-src 'self' 'unsafe-inline' {_CDN}; "
+    "img-src 'self' data: https://fastapi.tiangolo.com; frame-ancestors 'none'"
+)
+
+
+def create_app(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
+    """The server's application.
+
+    Args:
+        settings: the values in force.
+        host: the address that will be listened on; beyond loopback credentials are needed.
+
+    Raises:
+        ConfigError: a setting is wrong, or everybody could read the memories.
+        StoreError: the store cannot be opened or migrated.
+    """
+    server = Server(settings, host)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        server.start()
+        async with AsyncExitStack() as stack:
+            for enter in app.state.entered:
+                await stack.enter_async_context(enter())
+            yield
+        await anyio.to_thread.run_sync(server.close)
+
+    app = FastAPI(
+        title="Bethink",
+        version=version("bethink"),
+        description=_ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=_middleware(settings, server),
+        separate_input_output_schemas=False,
+    )
+    app.state.server = server
+    #: Context managers of parts that live as long as the application.
+    app.state.entered = []
+    errors.install(app, lambda request, error: challenge(server, error, request.scope, request.headers))
+    # Named routes before those with an id.
+    for part in (system.open_routes, system.routes, recall.routes, files.routes, sync.routes, care.routes, truth.routes, memories.routes):
+        app.include_router(part)
+    _describe(app)
+    return app
+
+
+def _middleware(settings: Settings, server: Server) -> list[Middleware]:
+    layers = [Middleware(Door, server=server)]
+    if origins := listed(settings["CORS_ORIGINS"]):
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=origins,
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["*"],
+                expose_headers=["X-Request-ID", "Retry-After", "WWW-Authenticate", "Mcp-Session-Id"],
+                max_age=600,
+            )
+        )
+    return [*layers, Middleware(Gate, server=server)]
+
+
+def _describe(app: FastAPI) -> None:
+    """The OpenAPI document names both ways to send a key; /docs shows it."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        document = plain()
+        document.setdefault("components", {})["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        }
+        document["security"] = [{"bearer": []}, {"key": []}]
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to change the document
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        page = get_swagger_ui_html(openapi_url="/openapi.json", title="Bethink")
+        page.headers["Content-Security-Policy"] = _DOCS_POLICY
+        return page

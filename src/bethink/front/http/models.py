@@ -1,0 +1,199 @@
+"""What clients send and are answered, as Pydantic models: the source of the OpenAPI document."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from bethink.model import CATEGORIES, LINK_TYPES, STATUSES
+
+#: Longest names, filters and the like; contents have a limit of their own.
+Name = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]
+Words = Annotated[str, StringConstraints(max_length=100_000)]
+Tags = list[Annotated[str, StringConstraints(max_length=200)]] | Words
+When = Annotated[
+    str, StringConstraints(max_length=64), Field(description="A date, a time with offset, or an age such as 30d.", examples=["2026-01-31"])
+]
+ScopeName = Literal["global", "project", "task"]
+_CATEGORY = Field(default=None, description=f"One of {', '.join(CATEGORIES)}, or an alias of one.", examples=["decisions"])
+
+
+class Asked(BaseModel):
+    """What a client sends: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    def given(self) -> dict[str, Any]:
+        """The fields that were sent and are not null."""
+        return self.model_dump(exclude_unset=True, exclude_none=True)
+
+
+class NewMemory(Asked):
+    content: Annotated[
+        str, Field(description="The fact, clear on its own; up to 64 KB.", max_length=70_000, examples=["The port is 5433."])
+    ]
+    category: Name | None = _CATEGORY
+    tags: Tags | None = None
+    expanded_keywords: Words | None = Field(default=None, description="Other words that somebody may search it by.")
+    importance: float | None = Field(default=None, ge=0, le=1)
+    force_sensitive: bool | None = Field(default=None, description="Seal the whole content.")
+    project: Name | None = None
+    task: Name | None = None
+    scope: ScopeName | None = None
+    id: Annotated[str, StringConstraints(max_length=128)] | None = Field(default=None, description="A UUID made by the client.")
+    source: Name | None = None
+    trust: Literal["user_stated", "agent_inferred", "imported", "external"] | None = None
+    status: Name | None = Field(default=None, description=f"One of {', '.join(STATUSES)}.")
+    session: Name | None = None
+    client: Name | None = None
+    agent: Name | None = None
+    origin: dict[str, Any] | Name | None = None
+    created_at: When | None = None
+    valid_from: When | None = None
+    valid_until: When | None = None
+    expires_at: When | None = None
+    ttl: Annotated[str, StringConstraints(max_length=32)] | None = Field(default=None, description="Forget it after this long: 30d.")
+    supersedes: Name | None = Field(default=None, description="Id of the memory that this one corrects.")
+    derived_from: Tags | None = None
+
+
+class Edit(Asked):
+    content: Annotated[str, Field(max_length=70_000)] | None = None
+    category: Name | None = _CATEGORY
+    tags: Tags | None = None
+    expanded_keywords: Words | None = None
+    importance: float | None = Field(default=None, ge=0, le=1)
+    status: Name | None = None
+    sensitive: bool | None = None
+    project: Name | None = Field(default=None, description="Moves it into a project.")
+    task: Name | None = None
+    scope: ScopeName | None = None
+    valid_from: When | None = None
+    valid_until: When | None = None
+    expires_at: When | None = None
+    if_version: int | None = Field(default=None, ge=1, le=2**31, description="Refuse with 409 unless it still has this version.")
+
+
+class Question(Asked):
+    query: Words | None = Field(default=None, description="The question in full.", examples=["Which port does the database use?"])
+    context: Words | None = Field(default=None, description="The same as query.")
+    expanded_query: Words | None = Field(default=None, description="Synonyms and related terms.")
+    category: Name | None = _CATEGORY
+    tags: Tags | None = None
+    project: Name | None = None
+    task: Name | None = None
+    scope: Literal["global", "project", "task", "all"] | None = Field(
+        default=None, description="all: every project; global: only what holds everywhere."
+    )
+    client: Name | None = None
+    source: Name | None = None
+    session: Name | None = None
+    since: When | None = None
+    before: When | None = None
+    as_of: When | None = Field(default=None, description="As it was known then.")
+    status: Name | None = None
+    mode: Literal["hybrid", "keyword", "semantic", "rrf"] | None = None
+    sort_by: Literal["relevance", "importance", "recency"] | None = None
+    limit: int | None = Field(default=None, ge=1, le=10_000)
+    keyword_weight: float | None = Field(default=None, ge=0, le=1)
+    semantic_weight: float | None = Field(default=None, ge=0, le=1)
+    min_score: float | None = Field(default=None, ge=0, le=1)
+    threshold: float | None = Field(default=None, ge=0, le=1, description="The same as min_score.")
+    budget_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    follow_links: bool | None = None
+
+
+class Candidate(Asked):
+    content: Annotated[str, Field(max_length=70_000)]
+    category: Name | None = _CATEGORY
+    project: Name | None = None
+    task: Name | None = None
+    scope: ScopeName | None = None
+
+
+class NewLink(Asked):
+    target_id: Name
+    link_type: Literal[LINK_TYPES] = "see_also"  # type: ignore[valid-type]  # the names of the model, not written twice
+    note: Name = ""
+
+
+class NewEntity(Asked):
+    name: Name
+    description: Words = ""
+    aliases: list[Name] = Field(default_factory=list, max_length=64)
+    parent: Name | None = None
+
+
+class Chosen(Asked):
+    ids: Annotated[list[Name], Field(min_length=1, max_length=1000)]
+
+
+class Migration(Asked):
+    to: Literal["vault", "aes", "local"] | None = Field(default=None, description="The tier to move to; the preferred one unless named.")
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    hint: str
+    code: str = Field(description="The error's stable name.")
+
+
+class Answered(BaseModel):
+    """What the server answers; later versions may add fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Written(Answered):
+    id: str
+    action: str
+
+
+class StoredMemory(Written):
+    category: str
+    importance: float
+    scope: str
+    project: str | None
+    status: str
+    superseded: list[str] = Field(description="Ids of the memories that this one corrects.")
+    sealed: list[str] = Field(description="Kinds of secret that were sealed out of it.")
+    notes: list[str] = Field(default_factory=list)
+
+
+class OneMemory(Answered):
+    id: str
+    content: str
+    category: str
+    tags: list[str]
+    importance: float
+    owner: str
+    created_at: datetime
+    updated_at: datetime
+    is_sensitive: bool
+
+
+class Listed(Answered):
+    memories: list[OneMemory]
+    total: int
+    limit: int
+    offset: int
+
+
+class Recalled(Answered):
+    memories: list[dict[str, Any]]
+    took_ms: float
+    notes: list[str] = Field(default_factory=list, description="What was degraded, such as that no vectors were used.")
+
+
+class Health(Answered):
+    status: Literal["ok", "degraded"]
+    database: str
+    version: str
+    timestamp: datetime

@@ -1,0 +1,166 @@
+"""Export and import of any size: read and written as they come, never held whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+from typing import IO, Annotated, Any
+
+import anyio.to_thread
+import ijson
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from bethink.errors import BethinkError, Conflict, InvalidInput, NotFound
+from bethink.front import fields, shapes
+from bethink.front.http.deps import ERRORS, Filter, Reads, When, Writes, server_of
+from bethink.service.memories import Memories
+
+#: Importing again changes nothing, so that no key is needed; and a file is not read into memory to compare it.
+routes = APIRouter(tags=["files"], responses=ERRORS)
+#: Bytes that are kept in memory; what is beyond waits on disk.
+_IN_MEMORY = 1 << 20
+_PART = 1 << 16
+#: Longest line of an import.
+_MAX_LINE = 4 << 20
+Json = dict[str, Any]
+
+
+@routes.get(
+    "/api/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {}, "application/json": {}}, "description": "Every memory that matches."}},
+)
+def export(
+    memories: Reads,
+    format: Annotated[str, Query(pattern="^(ndjson|json)$", description="One object a line, or one array.")] = "ndjson",
+    category: Filter = None,
+    tag: Filter = None,
+    project: Filter = None,
+    source: Filter = None,
+    since: When = None,
+    before: When = None,
+    status: Filter = "any",
+    scope: Filter = None,
+) -> Response:
+    """Every memory that matches, oldest first; secrets stay placeholders. /api/memories/import reads it."""
+    asked = {
+        "category": category,
+        "project": project,
+        "source": source,
+        "since": since,
+        "before": before,
+        "status": status,
+        "scope": scope or (None if project else "all"),
+        "tags": [tag] if tag else None,
+    }
+    found = (shapes.memory(memory) for memory in memories.export(fields.filter_of(asked, memories)))
+    if format == "json":
+        return StreamingResponse(_parts(_array(found)), media_type="application/json")
+    return StreamingResponse(_parts(_dumped(one) + b"\n" for one in found), media_type="application/x-ndjson")
+
+
+@routes.post(
+    "/api/memories/import",
+    response_class=StreamingResponse,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/x-ndjson": {"schema": {"type": "string"}},
+                "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+            },
+        }
+    },
+)
+async def import_(memories: Writes, request: Request) -> Response:
+    """Store many: a JSON array or one object a line. Answers one entry for each, in order; what cannot be stored stops nothing.
+
+    Memories of an export keep their ids, so that importing again changes nothing.
+    """
+    with SpooledTemporaryFile(_IN_MEMORY) as file:
+        async for part in request.stream():
+            file.write(part)
+        file.seek(0)
+        answers: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed when it has been sent
+        await anyio.to_thread.run_sync(_store_all, memories, file, answers)
+    server_of(request).wrote()
+    return StreamingResponse(_read(answers), media_type="application/json")
+
+
+def _store_all(memories: Memories, file: IO[bytes], answers: IO[bytes]) -> None:
+    for part in _array(_stored(memories, entry) for entry in entries(file)):
+        answers.write(part)
+    answers.seek(0)
+
+
+def entries(file: IO[bytes]) -> Iterator[Any]:
+    """The entries of a JSON array, or of lines; a BethinkError for one that cannot be read."""
+    start = file.read(_PART)
+    file.seek(0)
+    if start.lstrip().startswith(b"["):
+        try:
+            yield from ijson.items(file, "item", use_float=True)
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            # What came before the fault is stored and answered.
+            yield InvalidInput(
+                f"The JSON is broken here: {str(error).splitlines()[0][:200]}.", hint="Write an array, or one object a line."
+            )
+        return
+    while line := file.readline(_MAX_LINE):
+        if len(line) == _MAX_LINE and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = file.readline(_MAX_LINE)
+            yield InvalidInput(f"The line is longer than {_MAX_LINE:,} bytes.")
+        elif line.strip():
+            try:
+                yield fields.object_of(line)
+            except InvalidInput as error:
+                yield error
+
+
+def _stored(memories: Memories, entry: Any) -> Json:
+    try:
+        if isinstance(entry, BethinkError):
+            raise entry
+        if not isinstance(entry, dict):
+            raise InvalidInput("It is not an object.", hint='Write it as {"content": "…"}.')
+        given = {"source": "import", **{name: value for name, value in entry.items() if value is not None}}
+        # What has an id was judged when it was stored.
+        draft = fields.draft_of(given, memories.here, memories.now(), verbatim=bool(entry.get("id")))
+        stored = memories.remember(draft)
+    except (InvalidInput, Conflict, NotFound) as error:
+        return shapes.error(error)
+    kept = stored.memory
+    return {"id": kept.id, "category": kept.category, "importance": kept.importance, "action": stored.action, "status": kept.status}
+
+
+def _array(shapes_: Iterator[Json]) -> Iterator[bytes]:
+    yield b"["
+    for number, one in enumerate(shapes_):
+        yield (b",\n" if number else b"\n") + _dumped(one)
+    yield b"\n]\n"
+
+
+def _dumped(shape: Json) -> bytes:
+    return json.dumps(shape, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _parts(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer pieces: each costs a change of thread."""
+    held: list[bytes] = []
+    size = 0
+    for line in lines:
+        held.append(line)
+        size += len(line)
+        if size >= _PART:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
+
+
+def _read(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while part := file.read(_PART):
+            yield part
