@@ -74,7 +74,25 @@ def tools() -> str:
     return "\n".join(sections)
 
 
-GENERATED = {"settings": settings, "errors": errors, "tools": tools}
+def toolsets() -> str:
+    """What `bethink mcp --tools` may be given, and which tools it shows then."""
+    from bethink.front.mcp.toolsets import NAMES, named
+
+    default = {tool.name for tool in named("default")}
+    rows: list[tuple[object, ...]] = []
+    for name in NAMES:
+        shown = [tool.name for tool in named(name)]
+        if name == "all":
+            text = f"all of these ({len(shown)}); of two with one name, the one further up"
+        elif name != "default" and default <= set(shown):
+            text = "the default ones and " + ", ".join(f"`{tool}`" for tool in shown if tool not in default)
+        else:
+            text = ", ".join(f"`{tool}`" for tool in shown)
+        rows.append((f"`{name}`", text))
+    return table(("`--tools`", "shows"), rows)
+
+
+GENERATED = {"settings": settings, "errors": errors, "tools": tools, "toolsets": toolsets}
 
 
 def filled(page: Path) -> str:
