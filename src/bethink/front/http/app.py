@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
-from bethink.front.http import errors
+from bethink.front.http import errors, mcp
 from bethink.front.http.door import Door, Gate, challenge, listed
 from bethink.front.http.routes import care, files, memories, recall, sync, system, truth
 from bethink.front.http.server import Server
@@ -76,6 +76,7 @@ def create_app(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     # Named routes before those with an id.
     for part in (system.open_routes, system.routes, recall.routes, files.routes, sync.routes, care.routes, truth.routes, memories.routes):
         app.include_router(part)
+    mcp.mount(app, server)
     _describe(app)
     return app
 

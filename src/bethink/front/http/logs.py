@@ -82,3 +82,8 @@ def configure(form: str) -> None:
         logger.propagate = False
     # The database's absence is said by answers and by /health; the pool would say it many times a second.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+
+
+def say(message: str) -> None:
+    """Logs a sentence about the server itself."""
+    _log.info("%s", message)

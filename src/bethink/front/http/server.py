@@ -102,7 +102,7 @@ class Server:
             here=Scope.of(caller.access.project or project),
             limits=self._limits,
         )
-        made.shared = self
+        made.shared, made.caller = self, caller
         return made
 
     def wrote(self) -> None:
@@ -147,6 +147,11 @@ class _Shared(Memories):
     """Memories of one request, made from what all requests share."""
 
     shared: Server
+    caller: auth.Caller
+
+    def secret(self, id: str) -> dict[str, Any]:
+        self.caller.must(auth.SECRETS)
+        return super().secret(id)
 
     def recall(self, query: Query) -> Recalled:
         with metrics.timed("total"):

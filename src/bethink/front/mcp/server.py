@@ -67,7 +67,7 @@ class MemoryServer(MCPServer[Any]):
     async def list_tools(self) -> list[Listed]:
         # Clients ask for this once they are connected: the model is loaded no sooner.
         self._desk.greeted()
-        return [_listed(tool) for tool in self._table.values()]
+        return [listed(tool) for tool in self._table.values()]
 
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
@@ -75,7 +75,7 @@ class MemoryServer(MCPServer[Any]):
         tool = self._table.get(name)
         if tool is None:
             raise ToolError(f"No tool {name!r}. There are: {', '.join(self._table)}.")
-        self._desk.agent = _agent(context) or self._desk.agent
+        self._desk.agent = agent_of(context) or self._desk.agent
         self._desk.greeted()
         # A call that hangs must not keep the process alive when the client has gone.
         return await anyio.to_thread.run_sync(partial(call, tool, self._desk, arguments), abandon_on_cancel=True)
@@ -112,7 +112,8 @@ def _failed(message: str, hint: str, code: str) -> CallToolResult:
     return CallToolResult(content=[TextContent(type="text", text=text)], is_error=True, _meta=meta)
 
 
-def _listed(tool: Tool) -> Listed:
+def listed(tool: Tool) -> Listed:
+    """A tool as clients are shown it."""
     annotations = ToolAnnotations(
         title=tool.title,
         read_only_hint=tool.read_only,
@@ -131,7 +132,7 @@ def _listed(tool: Tool) -> Listed:
     )
 
 
-def _agent(context: Context[Any, Any] | None) -> str | None:
+def agent_of(context: Context[Any, Any] | None) -> str | None:
     """The client's name for itself, in either era of the protocol."""
     params = context.request_context.session.client_params if context else None
     return params.client_info.name[:200] or None if params else None
