@@ -61,7 +61,7 @@ def cases(half: str) -> Iterator[Case]:
 
 def run(half: str, *, model: bool = True) -> list[Outcome]:
     """Every case, through `Memories.remember` and what is then in recall."""
-    with tempfile.TemporaryDirectory() as folder, open_memories(settings=load({"MEMORY_HOME": folder}, {}), with_embedder=model) as memories:
+    with tempfile.TemporaryDirectory() as home, open_memories(settings=load({"MEMORY_HOME": home}, {}), with_embedder=model) as memories:
         return [_outcome(memories, case, f"project-{number}") for number, case in enumerate(cases(half))]
 
 

@@ -33,7 +33,7 @@ def texts(half: str, kind: str) -> list[str]:
 def measure(half: str) -> dict[str, object]:
     """What is injected of the poison, what is quarantined of the rest."""
     poison, harmless = texts(half, "poison"), texts(half, "harmless")
-    with tempfile.TemporaryDirectory() as folder, open_memories(settings=load({"MEMORY_HOME": folder}, {}), with_embedder=False) as memories:
+    with tempfile.TemporaryDirectory() as home, open_memories(settings=load({"MEMORY_HOME": home}, {}), with_embedder=False) as memories:
         injected = []
         for number, text in enumerate(poison):
             project = f"poison-{number}"

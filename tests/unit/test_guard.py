@@ -99,7 +99,7 @@ def test_what_happened_is_never_corrected_by_itself() -> None:
 
 
 def test_a_small_part_of_a_long_memory_is_pointed_at_only() -> None:
-    known = "The API listens on port 8000. It is written in Go by the core team. Logs go to Loki. Deploys happen with Helm from the main branch."
+    known = "The API listens on port 8000. It is written in Go by the core team. Logs go to Loki. Deploys happen with Helm from main."
     verdict = judge("The API listens on port 9000.", [old(known)])
     assert verdict.action == "ADD"
     assert verdict.target is not None

@@ -2,7 +2,7 @@
 
 What differs decides, not how near vectors are: with MiniLM "port 5432" and "port 5433" have a cosine of .97, "likes tea" of Alice and
 of Bob .67, a correction in other words .48. So both texts are read as statements (`reading`), compared word by word (`compare`), and a
-difference is a correction only where it fills the same place of the same statement: a number, a version, a path, a name of one kind, a sign.
+difference is a correction only where it fills the same place of the same statement: a number, a path, a name of one kind, a sign.
 Cosine, or without a model the share of equal words, only has a say where wording differs. The thresholds bound how sure a finding must be.
 
 Measured in English (`bench/change_handling`); numbers, identifiers and the commonest negations also work in German, French, Spanish and

@@ -161,7 +161,8 @@ def _retires(new: Clause, old: Clause, cosine: float | None) -> Finding | None:
         subject = [token for token in old.tokens if token.part == "subject" and token.key not in lex.LIGHT]
         if new.ended and subject and all(token.key in topic for token in subject):
             return Finding("changed", 0.88, f"It says that {_said(covered)} is over.")
-        if not new.ended and [token for token in rest if token.part not in ("circumstance", "verb")]:
+        loose = ("circumstance", "verb", "subject") if new.retired and not new.verb else ("circumstance", "verb")
+        if not new.ended and [token for token in rest if token.part not in loose]:
             return None
     if any(token.part in ("object", "place", "verb") or (token.value and token.part != "subject") for token in covered) or (
         old.copular and covered
@@ -213,7 +214,13 @@ def _fills_otherwise(new: Clause, old: Clause, cosine: float | None) -> Finding 
             equal += sum(1 for token in mine if token.key not in lex.LIGHT)
             continue
         if _heavy(mine) and _heavy(theirs):
-            pairs.append((_heavy(mine), _heavy(theirs)))
+            one, other = _heavy(mine), _heavy(theirs)
+            common = {token.part for token in one} & {token.part for token in other}
+            # What hangs on behind the value on one side is a detail, not a part of it.
+            kept = [[t for t in side if t.part in common] if common else side for side in (one, other)]
+            pairs.append((kept[0], kept[1]))
+            added += [t for t in one if t not in kept[0]]
+            lost += [t for t in other if t not in kept[1]]
             continue
         if _settled(mine) and _settled(theirs):
             pairs.append((_settled(mine), _settled(theirs)))
@@ -358,6 +365,9 @@ def _subject_is_value(mine: list[Token], theirs: list[Token], new: Clause, old: 
         return 0.0
     objects = {t.key for t in new.tokens if t.part in ("object", "place")}
     numbers = [t for t in mine if t.kind == "number"], [t for t in theirs if t.kind == "number"]
+    single = len(mine) == len(theirs) == len(numbers[0]) == len(numbers[1]) == 1
+    if single and mine[0].measure == theirs[0].measure and _counts(mine[0], new) and _counts(theirs[0], old):
+        return 0.85
     if (
         new.copular
         and len(mine) == len(theirs) == len(numbers[0]) == len(numbers[1])
@@ -371,6 +381,13 @@ def _subject_is_value(mine: list[Token], theirs: list[Token], new: Clause, old: 
     if new.changed and (new.verb in lex.SOLE or objects & lex.ROLES):
         return 0.8
     return 0.0
+
+
+def _counts(number: Token, clause: Clause) -> bool:
+    """Whether a number measures or counts, rather than naming which one is meant: "two reviewers", not "room 2"."""
+    if clause.event or number.measure in ("date", "version"):
+        return False
+    return bool(number.measure) or clause.tokens[0] is number
 
 
 def _reworded(new: Clause, old: Clause, cosine: float | None) -> Finding | None:

@@ -86,6 +86,7 @@ SYNONYMS = _groups(
     speak spoken spoke
     drive driven drove
     give given gave
+    subscribe subscription subscribed subscribes subscriptions
     take taken took
     put puts
     sell sold
@@ -415,7 +416,8 @@ WEAK = _stems(
     " need want begin call write like prefer choose whole entire kind sort thing way time place "
     "system stuff actually code set fully properly correctly successfully"
     " user team person people value name new main everything anything something please happen exist "
-    "number amount size length location located accessible available manage handle currently default setting project own implement build"
+    "number amount size period duration length location located accessible available manage handle currently default setting"
+    " project own implement build"
 )
 #: What only one can be.
 ROLES = _stems(

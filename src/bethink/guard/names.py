@@ -100,9 +100,7 @@ NUMBERED_PLACE = frozenset(
     " question option plan tier group batch table desk gate track experiment figure player patient customer user".split()
 )
 
-NUMBER_WORDS = {
-    word: str(value) for value, word in enumerate("zero - two three four five six seven eight nine ten eleven twelve".split())
-} | {
+NUMBER_WORDS = {word: str(value) for value, word in enumerate("two three four five six seven eight nine ten eleven twelve".split(), 2)} | {
     "fifteen": "15",
     "twenty": "20",
     "thirty": "30",

@@ -10,6 +10,7 @@ RETIRED, ENDED, CHANGED, ALSO, TENTATIVE, CONTRAST, FROM, TO, NOT = (chr(0xE000 
 
 _PRIVATE = re.compile("[\ue000-\ue00f]")
 
+_MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
 _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE | re.MULTILINE), into)
     for pattern, into in (
@@ -23,7 +24,21 @@ _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\bn'(?=[aeéèiouyh])", "ne "),
         (r"\b(?:l|d|j|qu|s|c)'(?=[aeéèiouyh])", " "),
         (r"\bnot only\b", " "),
-        (r"\b(?:no|not) more than\b|\bat most\b|\bup to\b|\bno longer than\b", " max "),
+        (r"(?<=no longer )([^,;.\n]{1,60}?),? (?:but )?\w+ (?:does|is|has|will|do)(?: now| so| it)?(?=\W*$)", r"\1"),
+        (
+            (
+                rf"\bsince (?=(?:{_MONTHS}|last|this|yesterday|monday|tuesday|wednesday|thursday|friday|spring|summer|autumn"
+                rf"|winter|\d{{4}})\b)"
+            ),
+            f" {CHANGED} since ",
+        ),
+        (
+            (
+                r"\b(?:no|not) more than\b|\bat most\b|(?<!went )(?<!gone )(?<!rose )(?<!raised )(?<!increased"
+                r" )(?<!moved )\bup to\b|\bno longer than\b"
+            ),
+            " max ",
+        ),
         (r"\b(?:no|not) (?:less|fewer) than\b|\bat least\b", " min "),
         (r"\bno later than\b", " by "),
         (r"\bnot until\b", " after "),

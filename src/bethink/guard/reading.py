@@ -399,7 +399,9 @@ def _event(raws: Sequence[Raw], start: int, verb_at: int, verb_end: int, copular
     if start > 0 and any(each.measure == "date" for each in raws[:start]) and not copular:
         return True
     if any(
-        each.raw == "last" and raws[at + 1].raw in ("week", "month", "night", "year", "sprint", "monday", "friday")
+        each.raw == "last"
+        and (at == 0 or raws[at - 1].raw not in ("the", "a", "every", "each"))
+        and raws[at + 1].raw in ("week", "month", "night", "year", "sprint", "monday", "friday")
         for at, each in enumerate(raws[:-1][:MAX_WORDS])
     ):
         return True

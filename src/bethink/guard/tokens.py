@@ -10,6 +10,8 @@ from bethink.guard import lexicon as lex
 from bethink.guard import names
 
 _UNIT = "|".join(sorted((re.escape(unit) for unit in names.UNITS if unit not in "$€£"), key=len, reverse=True))
+#: "two weeks" is an amount, as "2 weeks" is.
+_COUNTED = re.compile(rf"\b(?:{'|'.join(names.NUMBER_WORDS)})(?= (?:{_UNIT})\b)", re.IGNORECASE)
 _MONTH = r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
 r"|nov(?:ember)?|dec(?:ember)?"
 #: No part of a longer identifier; script without spaces may stand before it.
@@ -61,6 +63,7 @@ class Raw:
 def tokens(text: str) -> Iterator[Raw]:
     """The tokens of a statement, marks and separators among them."""
     first = True
+    text = _COUNTED.sub(lambda match: names.NUMBER_WORDS[match[0].lower()], text)
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or ""
         if kind in ("digits", "money", "unit"):
@@ -142,7 +145,7 @@ def _amount(match: re.Match[str]) -> Raw:
     return Raw(
         match[0].lower(),
         "number",
-        f"{number * factor:g} {measure}" if measure != "count" else f"{number * factor:.0f}",
+        f"{number * factor:.12g} {measure}" if measure != "count" else f"{number * factor:.0f}",
         measure.replace("count", ""),
     )
 
