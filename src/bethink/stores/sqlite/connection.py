@@ -15,7 +15,7 @@ from bethink.errors import BethinkError, StoreBusy, StoreCorrupt, StoreError, St
 
 #: "Bthk": tells our files from other SQLite files.
 APPLICATION_ID = 0x4274686B
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: How the index splits text below the stemmer, as in the migrations: vowel signs belong to their words.
 TOKENIZER = ("unicode61", "remove_diacritics", "2", "categories", "L* N* Co Mn Mc")
 
@@ -45,8 +45,11 @@ def connect(path: Path, *, busy_ms: int, read_only: bool = False) -> apsw.Connec
             connection.execute("PRAGMA mmap_size = 268435456; PRAGMA query_only = ON").fetchall()
             return connection
         _make_folder(path)
+        _refuse_garbage(path)
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(busy_ms)
+        # Before anything is set, as setting writes.
+        up_to_date(connection, path)
         _enable_wal(connection)
         connection.execute(_PRAGMAS).fetchall()
         return connection
@@ -62,6 +65,17 @@ def _make_folder(path: Path) -> None:
         raise StoreError(f"{path.parent} is not a folder.", hint="Set MEMORY_HOME or MEMORY_DB to another place.") from None
     except OSError as error:
         raise _from_os(error, path) from error
+
+
+def _refuse_garbage(path: Path) -> None:
+    # SQLite takes a file that is shorter than its header for an empty one, and writes over it.
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise _from_os(error, path) from error
+    if start and start != b"SQLite format 3\0":
+        raise StoreCorrupt(f"{path} is damaged or is not a Bethink store.")
 
 
 def _from_os(error: OSError, path: Path) -> StoreError:
@@ -114,13 +128,13 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
         StoreCorrupt: it is another program's database.
     """
     with translated(path):
-        if _up_to_date(connection, path):
+        if up_to_date(connection, path):
             return
         with connection:  # a savepoint: nested, so that the upgrade below is one transaction
             pass
         connection.execute("BEGIN IMMEDIATE")
         try:
-            if not _up_to_date(connection, path):
+            if not up_to_date(connection, path):
                 for version in range(connection.pragma("user_version") + 1, SCHEMA_VERSION + 1):
                     connection.execute(_script(version)).fetchall()
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}").fetchall()
@@ -132,7 +146,12 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
             raise
 
 
-def _up_to_date(connection: apsw.Connection, path: Path) -> bool:
+def up_to_date(connection: apsw.Connection, path: Path) -> bool:
+    """Whether the schema is this version's; False when it is older or not there yet.
+
+    Raises:
+        StoreTooNew, StoreCorrupt: see `migrate`.
+    """
     version: int = connection.pragma("user_version")
     if version > SCHEMA_VERSION:
         raise StoreTooNew(f"{path} has schema {version}; this Bethink knows {SCHEMA_VERSION}.")

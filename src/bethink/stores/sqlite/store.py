@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +17,10 @@ from bethink import text
 from bethink.errors import StoreBusy, StoreError
 from bethink.model import Access, Filter, Link, Memory, Page, Revision
 from bethink.rank import Found
-from bethink.stores.base import AuditEntry, Capabilities, Plan
+from bethink.stores.base import AuditEntry, Capabilities, Feed, Plan, Tombstone
 from bethink.stores.sqlite import search, vectors
-from bethink.stores.sqlite.connection import connect, migrate, translated
+from bethink.stores.sqlite.connection import connect, migrate, translated, up_to_date
+from bethink.stores.sqlite.replica import SQLiteLog
 from bethink.stores.sqlite.rows import SELECT, memory_of, moment, revision_of, stamp
 from bethink.stores.sqlite.transaction import DIALECT, SQLiteTransaction, chained, links_of, of_visible
 from bethink.stores.where import Where, matching, visible
@@ -53,7 +54,7 @@ class SQLiteStore:
         self._busy_ms = busy_ms
         self._read_only = read_only
         self._local = threading.local()
-        self._open: list[apsw.Connection] = []
+        self._open: dict[threading.Thread, apsw.Connection] = {}
         self._opening = threading.Lock()
         self._writing = threading.Lock()
         self._frequencies = search.Frequencies()
@@ -73,12 +74,15 @@ class SQLiteStore:
             connection = connect(self.path, busy_ms=self._busy_ms, read_only=self._read_only)
             self._local.connection = connection
             with self._opening:
-                self._open.append(connection)
+                for thread in [thread for thread in self._open if not thread.is_alive()]:
+                    with suppress(apsw.Error):
+                        self._open.pop(thread).close()
+                self._open[threading.current_thread()] = connection
         return connection
 
     def close(self) -> None:
         with self._opening:
-            for connection in self._open:
+            for connection in self._open.values():
                 with suppress(apsw.Error):
                     connection.close()
             self._open.clear()
@@ -281,6 +285,62 @@ class SQLiteStore:
                 expected = number + 1
         return None
 
+    @property
+    def log(self) -> SQLiteLog:
+        """What this store, as a replica, knows of its server; for reading."""
+        return SQLiteLog(self._db)
+
+    def data_version(self) -> int:
+        """Changes whenever another connection has written."""
+        with translated(self.path):
+            return int(self._db.pragma("data_version"))
+
+    def changes(self, access: Access, since: Mapping[str, int], limit: int) -> Feed:
+        memories: list[Memory] = []
+        gone: list[Tombstone] = []
+        reached = {}
+        has_more = False
+        # One snapshot: a memory and what it says of others belong together.
+        with self._reading() as db:
+            for owner in access.readable:
+                after = since.get(owner, 0)
+                room = limit - len(memories) - len(gone)
+                if room <= 0:
+                    reached[owner], has_more = after, True
+                    continue
+                where = Where(DIALECT)
+                visible(where, access)
+                where.equals("m.owner", owner)
+                where.add(f"m.seq > {where.bind(after)}")
+                sql = f"SELECT {SELECT} FROM memories m WHERE {where.sql} ORDER BY m.seq LIMIT {room + 1}"
+                rows = [memory_of(row) for row in db.execute(sql, where.values)]
+                sql = f"SELECT owner, id, seq, twin FROM tombstones WHERE owner = ? AND seq > ? ORDER BY seq LIMIT {room + 1}"
+                stones = [Tombstone(*row) for row in db.execute(sql, (owner, after))]
+                order = sorted([*(row.seq or 0 for row in rows), *(stone.seq for stone in stones)])
+                last = order[room - 1] if len(order) > room else (order[-1] if order else after)
+                has_more = has_more or len(order) > room
+                memories += [row for row in rows if (row.seq or 0) <= last]
+                gone += [stone for stone in stones if stone.seq <= last]
+                reached[owner] = last
+        return Feed(tuple(memories), tuple(gone), reached, has_more)
+
+    def counters(self, access: Access) -> dict[str, int]:
+        where = Where(DIALECT)
+        where.within("owner", access.readable)
+        with translated(self.path):
+            found = dict(self._db.execute(f"SELECT owner, seq FROM counters WHERE {where.sql}", where.values).fetchall())
+        return {owner: int(found.get(owner, 0)) for owner in access.readable}
+
+    def marks(self, access: Access, owner: str) -> Iterator[tuple[str, int, int]]:
+        where = Where(DIALECT)
+        visible(where, access)
+        where.equals("m.owner", owner)
+        with translated(self.path):
+            rows: list[tuple[str, int, int]] = self._db.execute(
+                f"SELECT m.id, m.version, m.seq FROM memories m WHERE {where.sql}", where.values
+            ).fetchall()
+        return iter(rows)
+
     def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
         owner = access.writable[0] if access.writable else access.principal
         sql = "SELECT key, value FROM state WHERE owner = ? AND namespace = ? ORDER BY key"
@@ -364,11 +424,9 @@ class SQLiteStore:
 
 
 def _check(connection: apsw.Connection, path: Path) -> None:
-    from bethink.stores.sqlite.connection import SCHEMA_VERSION
-
     with translated(path):
-        if connection.pragma("user_version") != SCHEMA_VERSION:
-            raise StoreBusy(f"{path} has another schema version.", hint="Any other `bethink` command upgrades it.")
+        if not up_to_date(connection, path):
+            raise StoreBusy(f"{path} has an older schema.", hint="Any other `bethink` command upgrades it.")
 
 
 def _add(counter: dict[str, int], name: str, count: int) -> None:
