@@ -62,5 +62,31 @@ def store_and_recall(path: str, name: str, count: int) -> list[str]:
     return done
 
 
+def remember_and_recall(path: str, name: str, count: int) -> list[str]:
+    """The same through the service, without a model; every tenth memory is one that all processes store."""
+    from bethink import Draft, Memories, Query
+
+    memories = Memories(SQLiteStore(Path(path)), ANN)
+    done = []
+    for number in range(count):
+        stored = memories.remember(Draft(f"{name} keeps {words(name, number)} in drawer {words('drawer', number)}", tags=(name,)))
+        assert stored.action == "added", (stored.action, stored.notes)
+        done.append(stored.memory.id)
+        if number % 10 == 0:
+            done.append(memories.remember(Draft(f"shared {words('shared', number)} is said by all", tags=(name,))).memory.id)
+            found = memories.recall(Query(words(name, number), mode="keyword", limit=3)).hits
+            assert stored.memory.id in {hit.memory.id for hit in found}
+    memories.close()
+    return done
+
+
+def words(*seed: object) -> str:
+    """Three words that nothing else has."""
+    import hashlib
+
+    digest = hashlib.sha256(repr(seed).encode()).hexdigest()
+    return " ".join("".join(chr(ord("a") + int(letter, 16)) for letter in digest[at : at + 8]) for at in (0, 8, 16))
+
+
 if __name__ == "__main__":
     write_for_ever(sys.argv[1])
