@@ -63,7 +63,8 @@ _DANGLING = re.compile(
 )
 #: A wish about this moment only, or a guess.
 _PASSING = re.compile(
-    r"\b(?:(?<!from )now|for now|for the moment|right now|this time|today|just|next|first|let me|i'll|i will|shall i|should i|maybe|perhaps|might|"
+    r"\b(?:(?<!from )now|for now|for the moment|right now|this time|today|just|next|first|let me|i'll|i will|"
+    r"shall i|should i|maybe|perhaps|might|"
     r"i think|i guess|probably|possibly|would you|could you|can you|if you (?:want|like))\b|\?",
     re.IGNORECASE,
 )

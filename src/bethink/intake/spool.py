@@ -134,8 +134,15 @@ def done(held: Claim) -> None:
     held.path.unlink(missing_ok=True)
 
 
-def release(home: Path, held: Claim, reason: str = "") -> bool:
-    """Give a record back to be tried later. After MAX_ATTEMPTS it is set aside instead; False then."""
+def release(home: Path, held: Claim, reason: str = "", *, counted: bool = True) -> bool:
+    """Give a record back to be tried later. After MAX_ATTEMPTS it is set aside instead; False then.
+
+    `counted=False` is for what was not the record's fault, such as a store that is away.
+    """
+    if not counted:
+        with suppress(FileNotFoundError):
+            held.path.rename(_folder(home) / (f"{held.id}.{held.attempts}.json" if held.attempts else f"{held.id}.json"))
+        return True
     if held.attempts + 1 >= MAX_ATTEMPTS:
         fail(home, held, f"given up after {MAX_ATTEMPTS} attempts: {reason}" if reason else f"given up after {MAX_ATTEMPTS} attempts")
         return False
