@@ -279,7 +279,7 @@ class Query:
     #: Weights of the two signals in fusion; None means the calibrated ones.
     keyword_weight: float | None = None
     semantic_weight: float | None = None
-    #: Least final score, 0..1; hits below are not returned.
+    #: Least confidence, 0..1 (see `Hit.why`), that a hit has something to do with the question; hits below are not returned.
     floor: float = 0.0
     #: Most tokens (estimated) that the returned contents may take together; None means no bound.
     budget_tokens: int | None = None

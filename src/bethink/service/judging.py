@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bethink import text
+from bethink import rank, text
 from bethink.errors import EmbedderError
 from bethink.model import Draft, Filter, Memory, Reach, Scope, Verdict
 from bethink.service.core import Core
@@ -38,6 +38,9 @@ class Judging(Core):
         if memory.source == "transcript" or memory.status == "quarantined" or len(memory.content) > 4000:
             return ADD
         if memory.sensitive or draft.verbatim:
+            return ADD
+        # What somebody said in a conversation stays said, whatever is said next.
+        if draft.session and rank.is_turn(memory):
             return ADD
         near = self._near(memory)
         if not near:

@@ -47,7 +47,7 @@ class Reading(Core):
             k=max(CANDIDATES, query.limit),
             use_keywords=query.mode != "semantic",
             vector=vectors.vector if vectors else None,
-            with_vectors=vectors is not None and query.mode != "semantic",
+            with_vectors=vectors is not None,
         )
         found = self.store.search(self.access, plan)
         late = None
