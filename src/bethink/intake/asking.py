@@ -117,15 +117,30 @@ def items_in(said: str) -> list[Item]:
     body = said.strip()
     if "{" not in body:
         raise Refused(f"no JSON came back: {' '.join(body.split())[:80]!r}")
-    body = body[body.index("{") : body.rindex("}") + 1] if "}" in body else body
     try:
-        value = json.loads(body)
+        value = json.loads(body[body.index("{") : body.rindex("}") + 1] if "}" in body else body)
         listed = value["items"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise Refused(f"the JSON cannot be read: {' '.join(body.split())[:80]!r}") from None
+        listed = _whole_ones(body)
+        if not listed:
+            raise Refused(f"the JSON cannot be read: {' '.join(body.split())[:80]!r}") from None
     if not isinstance(listed, list):
         raise Refused("items is no list")
     return [item for entry in listed[:MOST_ITEMS] if (item := _item(entry)) is not None]
+
+
+def _whole_ones(body: str) -> list[Any]:
+    """The items that are complete in an answer that was cut off at its length."""
+    decoder = json.JSONDecoder()
+    start = body.find("[", body.find('"items"'))
+    found: list[Any] = []
+    while start >= 0 and (start := body.find("{", start)) >= 0:
+        try:
+            value, start = decoder.raw_decode(body, start)
+        except (ValueError, RecursionError):
+            break
+        found.append(value)
+    return found
 
 
 def _item(entry: Any) -> Item | None:
