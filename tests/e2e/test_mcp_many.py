@@ -42,10 +42,11 @@ def test_eight_servers_and_the_command_line_store_and_recall_at_once(home: Path,
         count = 0
         while not stop.is_set():
             count += 1
-            line = [*CLI, "add", f"cli{count:03d}note from the terminal", "--json"]
+            word = f"c{count:05d}z"
+            line = [*CLI, "add", f"{word} belongs to bucket {word[::-1]}", "--json"]
             done = subprocess.run(line, capture_output=True, text=True, env=environment(home), cwd=home.parent, timeout=120)
             if done.returncode:
-                problems.append(done.stderr)
+                problems.append(f"{done.returncode}: {done.stdout}{done.stderr}")
         return count
 
     stop = threading.Event()
