@@ -80,6 +80,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("DISTILL_MAX_TOKENS", 2_000_000, "Most tokens a day for distilling and learning.", "int"),
     Setting("DISTILL_TIMEOUT", 120, "Most seconds that one answer of a model may take.", "int"),
     Setting("MEMORY_HOOK_TOKENS", 600, "Most tokens that a prompt hook injects.", "int", project_may_set=True),
+    Setting("MEMORY_HOOK_MS", 340, "Milliseconds after which a prompt hook gives up; only from the environment.", "int"),
     Setting("MEMORY_HOOK_ON_FAILURE", False, "Recall on the error text when a tool fails.", "flag", project_may_set=True),
 )
 _BY_NAME = {name: setting for setting in SETTINGS for name in (setting.name, *setting.aliases)}

@@ -26,6 +26,17 @@ def project_of(folder: Path) -> str | None:
     return None
 
 
+def root_of(folder: Path) -> Path | None:
+    """The nearest folder above, or this one, that is a checkout or has settings of its own."""
+    for root in (folder, *folder.parents):
+        try:
+            if (root / ".git").exists() or (root / ".bethink.toml").is_file():
+                return root
+        except OSError:
+            continue
+    return None
+
+
 def _followed(marker: Path, root: Path) -> tuple[Path, Path]:
     """The git folder and the main root behind the `.git` file of a worktree or submodule."""
     line = marker.read_text("utf-8", "replace").strip()

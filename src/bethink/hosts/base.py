@@ -21,6 +21,8 @@ EventKind = Literal[
     "other",
 ]
 
+#: Set by whoever starts an assistant for its own ends, such as distilling: the hooks of that child and its children stay silent.
+CHILD: Final = "BETHINK_CHILD"
 #: Tools of our own server that may run without a question: nothing that deletes and nothing that shows a secret.
 APPROVED_TOOLS: Final = frozenset(f"memory_{verb}" for verb in ("store", "recall", "get", "list", "update", "context", "count"))
 #: How our server's tools are called when the plugin brought the server, and when `bethink setup` added it.
@@ -86,6 +88,11 @@ class Dialect(Protocol):
 
     def format(self, event: HookEvent, reply: Reply) -> str:
         """The host's reply as text for stdout; "" means to print nothing."""
+
+
+def childs_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """`env` for an assistant that we start ourselves."""
+    return {**env, CHILD: "1"}
 
 
 def approved(tool: str) -> bool:

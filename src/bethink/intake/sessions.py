@@ -29,28 +29,41 @@ class SessionState(NamedTuple):
     kept: tuple[str, ...] = ()
     #: Seconds since 1970 of the last brief.
     briefed: float = 0.0
+    #: A compaction was announced and no brief was given since.
+    compacted: bool = False
 
 
 def load(home: Path, session: str) -> SessionState:
-    """The state of a session; the empty one when it is new or cannot be read."""
+    """The state of a session; the empty one when it is new, cannot be read, or has no name."""
+    if not session:
+        return SessionState()
     try:
         raw: Any = json.loads(_path(home, session).read_bytes())
-        return SessionState(tuple(map(str, raw["seen"])), str(raw["prompt"]), tuple(map(str, raw["kept"])), float(raw["briefed"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        seen, kept = tuple(map(str, raw["seen"])), tuple(map(str, raw["kept"]))
+        return SessionState(seen, str(raw["prompt"]), kept, float(raw["briefed"]), raw["compacted"] is True)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return SessionState()
 
 
 def save(home: Path, session: str, state: SessionState) -> None:
     """Writes the state down; a full disk only makes the session forgetful."""
+    if not session:
+        return
     path = _path(home, session)
-    body = {"seen": state.seen[-MAX_SEEN:], "prompt": state.prompt[:_MAX_PROMPT], "kept": state.kept, "briefed": state.briefed}
+    body = {**state._asdict(), "seen": state.seen[-MAX_SEEN:], "prompt": state.prompt[:_MAX_PROMPT]}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            json.dump(body, file)
-        temporary.replace(path)
+        if not path.parent.is_dir():
+            for folder in (home, home / "run", path.parent):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                json.dump(body, file)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def sweep(home: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from bethink import text
 from bethink.model import Filter, Memory, Scope
@@ -39,17 +40,26 @@ class Briefing(Core):
     """The part of `Memories` that writes briefs."""
 
     def context(
-        self, project: str | None = None, *, task: str | None = None, budget_tokens: int | None = None, only_global: bool = False
+        self,
+        project: str | None = None,
+        *,
+        task: str | None = None,
+        budget_tokens: int | None = None,
+        only_global: bool = False,
+        since: datetime | None = None,
     ) -> Brief:
-        """Preferences, decisions, open tasks, patterns and recent work that hold here; whole items within the budget."""
+        """Preferences, decisions, open tasks, patterns and recent work that hold here; whole items within the budget.
+
+        `since` leaves out what was stored before.
+        """
         budget = budget_tokens if budget_tokens is not None else self.limits.context_tokens
-        reach = self.reach(project, task=task, only_global=only_global)
+        where = Filter(reach=self.reach(project, task=task, only_global=only_global), archive=False, since=since)
         sections = []
         spent = 0
         seen: set[str] = set()
         for name, categories, share, most in SECTIONS:
             allowance = int(budget * share) + max(0, int(budget * _share_until(name)) - spent)
-            chosen, cost = _chosen(self._ranked(categories, Filter(reach=reach, archive=False)), min(allowance, budget - spent), most, seen)
+            chosen, cost = _chosen(self._ranked(categories, where), min(allowance, budget - spent), most, seen)
             spent += cost
             if chosen:
                 sections.append((name, chosen))

@@ -240,6 +240,8 @@ class WarmServer:
             project=request.get("project"),
             seen=frozenset(request.get("seen", ())),
             budget_tokens=int(request.get("budget", 600)),
+            session=str(request.get("session", "")),
+            briefed=float(request.get("briefed", 0.0)),
         )
         return {"text": rendered.text, "ids": list(rendered.ids), "tokens": rendered.tokens}
 
