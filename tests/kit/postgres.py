@@ -52,9 +52,9 @@ class Cluster:
     def start(self) -> None:
         """Starts the server and waits until it answers."""
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
-        log = (self.folder / "log").open("ab")
         command = [str(self._bin / "postgres"), "-D", str(self.folder / "data"), "-k", str(self.folder), "-h", "", *self._options]
-        self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as_user())
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self._as_user())
         end = time.monotonic() + 60
         while True:
             try:

@@ -22,6 +22,8 @@ from bethink.front.http.server import Server
 if TYPE_CHECKING:
     from bethink.config import Settings
 
+#: Every route of REST. Named ones stand before those with an id.
+PARTS = (system.open_routes, system.routes, recall.routes, files.routes, sync.routes, care.routes, truth.routes, memories.routes)
 #: Requests that are worked on at once; more wait.
 THREADS = 40
 _ABOUT = """\
@@ -73,8 +75,7 @@ def create_app(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     #: Context managers of parts that live as long as the application.
     app.state.entered = []
     errors.install(app, lambda request, error: challenge(server, error, request.scope, request.headers))
-    # Named routes before those with an id.
-    for part in (system.open_routes, system.routes, recall.routes, files.routes, sync.routes, care.routes, truth.routes, memories.routes):
+    for part in PARTS:
         app.include_router(part)
     mcp.mount(app, server)
     _describe(app)

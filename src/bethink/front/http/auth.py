@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import threading
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -19,6 +21,9 @@ from bethink.model import Access
 from bethink.service.people import SCOPES, USUAL_SCOPES, People, Principal, Refused
 
 READ, WRITE, SECRETS, ADMIN = "memory:read", "memory:write", "memory:secrets", "memory:admin"
+#: Seconds that an accepted credential is not looked up again: so long a revoked one may still work.
+_KEPT_SECONDS = 2.0
+_MOST_KEPT = 10_000
 #: Longest credential that is looked at.
 MAX_CREDENTIAL = 16_384
 
@@ -98,6 +103,8 @@ class Authenticator:
         self._local_user = local_user
         self._reserved = reserved
         self._now = now
+        self._kept: dict[bytes, tuple[float, Caller]] = {}
+        self._lock = threading.Lock()
 
     def caller(self, credential: str | None) -> Caller:
         """The caller with these credentials; may ask the database or the provider.
@@ -112,6 +119,18 @@ class Authenticator:
             raise Unauthenticated()
         if len(credential) > MAX_CREDENTIAL:
             raise wrong("too-long")
+        digest = _digest(credential)
+        kept = self._kept.get(digest)
+        if kept is not None and kept[0] > time.monotonic():
+            return kept[1]
+        caller = self._recognised(credential)
+        with self._lock:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[digest] = (time.monotonic() + _KEPT_SECONDS, caller)
+        return caller
+
+    def _recognised(self, credential: str) -> Caller:
         if (key := self._env_key(credential)) is not None:
             return self._of(Principal(key.user, key.scopes, key.project, key.expires_at), "key")
         if self._tokens is not None and credential.count(".") == 2:
