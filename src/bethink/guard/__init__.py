@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bethink.guard.compare import OTHER, Finding, compare
+from bethink.guard.compare import OTHER, compare
 from bethink.guard.reading import Clause, read
+from bethink.guard.values import Finding
 from bethink.model import Memory, Verdict
 from bethink.text import content_hash
 

@@ -65,7 +65,7 @@ SYNONYMS = _groups(
     use verwendet verwenden nutzt nutzen utilisons
     prefer favour favor preference prefers preferred prefiere bevorzugt préfère
     like likes enjoy enjoys fond love loves adore
-    live lives reside resides locate located location based sits lie resident lebt wohnt vive habite
+    live lives reside resides locate located location sits lie resident lebt wohnt vive habite
     happen happens occur held scheduled schedule
     begin begins start starts commence kick kicks started
     end finish finishes ends stop stops conclude concludes
@@ -130,7 +130,7 @@ SYNONYMS = _groups(
     minimum min least
     authenticate authentication authenticates auth authn
     authorize authorization authz
-    config configuration configure configured settings configs configures
+    config configuration configure configured configs configures
     database databases db dbs datastore
     repo repository repositories repos
     application applications app apps
@@ -225,7 +225,8 @@ FILLER = frozenset(
     always generally normally usually typically basically simply actually still already indeed own our ours we us you your yours
     they them their theirs team project i me my mine myself user's user users he she his her hers be is are was were been being am
     will would shall should ought can could may do does did has have had having and as than which who whom whose what let lets
-    like us ourselves all every each any both per whole entire overall existing certain particular specific sure note remember fyi
+    like us ourselves all every each any both per whole entire overall out
+    off up back away along existing certain particular specific sure note remember fyi
     btw der die das den dem des ein eine einen einem einer wir ihr unser unsere ist sind war wird werden hat haben und im zum zur
     für auf el la los las un una unos unas es está están ha han y nuestro nuestra le les des du l' est sont été a ont et notre nos
     c'est
@@ -248,6 +249,11 @@ PREPOSITIONS = frozenset(
     toward beside despite except instead so that en sur dans mit auf bei nach von für con por para desde pour avec
     """.split()
 )
+#: Prepositions that say the same of how a thing is tied to what is done.
+LINKS = {
+    **dict.fromkeys("in on at to into onto within inside under unter auf an bei dans sur en sous".split(), "where"),
+    **dict.fromkeys("with via by using through mit con avec".split(), "how"),
+}
 #: What such words introduce says when, why or for what a fact holds, not what it is.
 QUALIFYING = frozenset(
     "for when whenever if unless while where because during since about"
@@ -351,8 +357,10 @@ OPEN = _stems(
     " have own love hate enjoy speak see mention learn play eat drink"
     " watch try add write contribute depend integrate talk"
 )
+#: Verbs that say nothing of use: who turns from a thing may still like it.
+HAVING = _stems("like know have own see play eat drink")
 #: Verbs of which two objects of one kind exclude each other.
-BY_KIND = _stems("use run build need target deploy have be go stick rely adopt standardise standardize base standardize handle do")
+BY_KIND = _stems("use run build need target deploy have be go stick rely adopt standardise standardize handle do")
 #: Verbs whose object is a thing and whose place is the value.
 PLACING = _stems(
     "store keep host deploy run live locate put save publish write"
@@ -419,6 +427,8 @@ WEAK = _stems(
     "number amount size period duration length location located accessible available manage handle currently default setting"
     " project own implement build"
 )
+#: Words of a subject that do not tell which thing is meant.
+VAGUE = _stems("user team person value name size number amount period duration length location located current project system whole")
 #: What only one can be.
 ROLES = _stems(
     "lead leader owner manager maintainer ceo cto cfo head chief captain"

@@ -33,6 +33,8 @@ class Token:
     part: str = ""
     #: What a number measures, "" when it only counts.
     measure: str = ""
+    #: How a preposition ties it to the verb: "where", "how", the preposition itself, or "" without one.
+    link: str = ""
 
     @property
     def value(self) -> bool:
@@ -122,7 +124,7 @@ def _clause(raws: list[Raw], *, asked: bool) -> Clause:
     verb = raws[verb_end].key if 0 <= verb_end < len(raws) and raws[verb_end].kind == "word" else ""
     parts = _parts(raws, start, verb_at, verb_end, copular)
     tokens: list[Token] = []
-    for each, part in zip(raws, parts, strict=True):
+    for each, part, link in zip(raws, parts, _links(raws, verb_end), strict=True):
         if each.kind in ("sep", "mark") or each.raw in lex.NEGATIONS or each.raw in _CJK_NEGATIONS or each.raw == NOT:
             continue
         if each.kind == "word" and _empty(each):
@@ -136,7 +138,7 @@ def _clause(raws: list[Raw], *, asked: bool) -> Clause:
         ):
             key = lex.DENIALS[key]
             negations += 1
-        tokens.append(Token(key, each.kind, each.raw, part, each.measure))
+        tokens.append(Token(key, each.kind, each.raw, part, each.measure, link))
     event = _event(raws, start, verb_at, verb_end, copular)
     return Clause(
         tuple(tokens),
@@ -362,6 +364,14 @@ def _parts(raws: Sequence[Raw], start: int, verb_at: int, verb_end: int, copular
             part, taken = _next_part(each, part, taken, verb, copular)
         parts.append(part)
     return parts
+
+
+def _links(raws: Sequence[Raw], verb_end: int) -> Iterator[str]:
+    link = ""
+    for at, each in enumerate(raws):
+        if at > verb_end and each.raw in lex.PREPOSITIONS:
+            link = lex.LINKS.get(each.raw, each.raw)
+        yield link
 
 
 def _next_part(each: Raw, part: str, taken: bool, verb: str, copular: bool) -> tuple[str, bool]:
