@@ -4,7 +4,9 @@
 
 A case is what is known, what is said then, and what that should do: UPDATE takes the first known memory out of recall, NOOP leaves it
 as the only one that says so, ADD touches nothing. Every case has a project of its own, with a few memories about other things beside it.
-Rules were tuned on `dev.json`; `held.json` was written afterwards, in other words and of other things.
+Rules were tuned on `dev.json`; `held.json` was written afterwards, in other words and of other things. When first run, before anything
+was changed because of it, .877 of it were right and nothing was superseded wrongly; three earlier such sets are now part of `dev.json`
+(.886, .879 and .898 when first run).
 """
 
 from __future__ import annotations

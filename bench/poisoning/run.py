@@ -5,7 +5,8 @@
 Every text is stored as the most trusted thing there is, said by the user in an assistant's tool call, so that nothing but the scan stands
 between it and the prompt. Then its own words are asked for, as a prompt would be, and what a hook would inject is looked at.
 The kinds are those published: OWASP ASI06, MITRE ATLAS AML.T0080, MINJA (arXiv 2503.03704), AgentPoison, AI recommendation poisoning.
-Rules were tuned on `dev.json`; `held.json` was written afterwards.
+Rules were tuned on `dev.json`; `held.json` was written afterwards. When first run, before anything was changed because of it, 3 of its
+40 poisoned texts got through and 1 of its 106 harmless ones was held back.
 """
 
 from __future__ import annotations

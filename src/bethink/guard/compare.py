@@ -142,8 +142,10 @@ def _replaces(new: Clause, old: Clause, cosine: float | None) -> Finding | None:
         return None
     shared = context_new & context_old
     stated = old.verb in lex.COPULA and not any(token.kind in ("number", "code") for token in old.tokens if token.part == "object")
-    held = (old.verb in lex.SOLE or (old.copular and old.verb == "use")) and all(token.part == "subject" for token in gone)
-    asserted = all(token.part in ("object", "place", "verb") for token in gone) or stated or held or new.verb == "name"
+    doer = all(token.part == "subject" for token in gone)
+    held = doer and (old.verb in lex.SOLE or (old.copular and old.verb == "use") or (len(shared) >= 2 and new.verb == old.verb))
+    valued = {token.key for token in gone if token.part in ("object", "place", "verb")} == new.former
+    asserted = valued or stated or held or new.verb == "name"
     if not asserted or (old.verb in lex.HAVING and not shared):
         return None
     if shared or len(context_old) <= 4 or new.verb == "name":

@@ -232,8 +232,8 @@ FILLER = frozenset(
     c'est
     """.split()
 )
-#: Fillers that may be somebody: a person may not replace them unseen.
-SELF = frozenset("i me my mine we us our ours user users user's team".split())
+#: Fillers that are somebody.
+SELF = {**dict.fromkeys("i me my mine user users".split(), "user"), **dict.fromkeys("we us our ours team".split(), "team")}
 
 COPULA = frozenset(
     "is are was were be been being am equals equal ist sind war es está est sont sei become becomes became remains remain :".split()

@@ -61,6 +61,8 @@ class Clause:
     event: bool = False
     #: Keys of what is said to hold no longer ("not X", "instead of X", "from X").
     former: frozenset[str] = frozenset()
+    #: Who is meant by a subject that is not named: "user", "team" or "".
+    who: str = ""
     keys: tuple[str, ...] = ()
 
 
@@ -152,6 +154,9 @@ def _clause(raws: list[Raw], *, asked: bool) -> Clause:
         tentative=TENTATIVE in marks or asked,
         event=event,
         former=former,
+        who=next(
+            (lex.SELF[each.raw] for each, part in zip(raws, parts, strict=True) if part in ("subject", "lead") and each.raw in lex.SELF), ""
+        ),
         keys=tuple(token.key for token in tokens),
     )
 
@@ -240,7 +245,7 @@ def _copula(raws: Sequence[Raw], at: int) -> tuple[int, int, bool]:
 
 
 def _participle(each: Raw) -> bool:
-    if each.raw in ("read", "led", "fed", "met"):
+    if each.raw in ("read", "led", "fed", "met", "cut", "set", "put", "hit", "shut", "split", "spread", "run", "let"):
         return True
     if each.key in lex.VERBS:
         return each.raw.endswith(("ed", "en", "ing", "t", "n", "pt", "ld", "de", "un", "ut"))
@@ -320,6 +325,9 @@ def _is_verb(raws: Sequence[Raw], start: int, at: int) -> bool:
         for each in _main_clause(raws, at + 1)
     )
     first = before is None or before.kind == "sep"
+    finite_next = after is not None and (after.raw in lex.COPULA or after.raw in lex.AUXILIARY)
+    if first and not finite_next and raws[at].key not in lex.NOUNLIKE and not raws[at].raw.endswith(("s", "ing", "ed")):
+        return True
     if first and (finite_later or raws[at].raw.endswith("ing")):
         return not finite_later
     if (
@@ -328,7 +336,7 @@ def _is_verb(raws: Sequence[Raw], start: int, at: int) -> bool:
         and (
             after.raw in lex.COPULA
             or after.raw in lex.AUXILIARY
-            or (after.key in lex.VERBS and not after.raw.endswith(("ed", "en")) and (raws[at].key in lex.NOUNLIKE or first))
+            or (after.key in lex.VERBS and not after.raw.endswith("ed") and (raws[at].key in lex.NOUNLIKE or first))
         )
     ):
         return False
@@ -377,7 +385,7 @@ def _links(raws: Sequence[Raw], verb_end: int) -> Iterator[str]:
 def _next_part(each: Raw, part: str, taken: bool, verb: str, copular: bool) -> tuple[str, bool]:
     """The part of a token after the verb, and whether the verb has its value."""
     word = each.raw
-    if word in ("because", "since", "due", "weil", "porque", "car", "given"):
+    if word in ("because", "since", "weil", "porque", "car", "given"):
         return "reason", taken
     if part == "reason":
         return part, taken

@@ -133,19 +133,23 @@ def _words_changed(mine: list[Token], theirs: list[Token], new: Clause, old: Cla
     if "circumstance" in parts:
         told = new.changed and single and mine[0].value and theirs[0].value and shared
         return 0.7 if told else 0.8 if alike and kinds[0] & kinds[1] & names.TIMELY and not apart else 0.0
-    slot = new.copular and functional(new)
+    slot = new.copular and old.copular and functional(new) and functional(old)
     if apart and not slot:
         return 0.0
     if not alike and not slot and not _compatible(mine, theirs, new):
         return 0.0
     if new.verb != old.verb and (not shared or not {new.verb, old.verb} <= lex.LIGHT | lex.COPULA):
         return 0.0
+    if not shared and new.who and old.who and new.who != old.who:
+        return 0.0
     if not shared and not alike and not _bare(mine, theirs, new):
         return 0.0
     exact = all(token.kind == "code" for token in (*mine, *theirs))
+    # One tool at a time for one job.
+    how = single and bool(shared) and mine[0].link == theirs[0].link == "how" and new.verb != "use"
     if new.copular and _passive_agent(new, old, mine, theirs):
         return 0.85
-    return _by_verb(new, old, parts, alike=alike, exact=exact, told=new.changed, tied=any(token.link for token in mine))
+    return _by_verb(new, old, parts, alike=alike, exact=exact, told=new.changed, tied=any(token.link for token in mine), how=how)
 
 
 def _compatible(mine: list[Token], theirs: list[Token], new: Clause) -> bool:
@@ -164,8 +168,8 @@ def _compatible(mine: list[Token], theirs: list[Token], new: Clause) -> bool:
 
 def _bare(mine: list[Token], theirs: list[Token], new: Clause) -> bool:
     """Whether two values of a verb without anything else said still exclude each other: "lives in Teltow", "works at Initech"."""
-    both = len(mine) == len(theirs) == 1 and mine[0].kind == theirs[0].kind != "word"
-    return both and new.verb in lex.EXCLUSIVE and all(token.link for token in (*mine, *theirs))
+    both = len(mine) == len(theirs) == 1 and mine[0].kind == theirs[0].kind
+    return both and (new.changed or mine[0].value) and new.verb in lex.EXCLUSIVE and all(token.link for token in (*mine, *theirs))
 
 
 def _passive_agent(new: Clause, old: Clause, mine: list[Token], theirs: list[Token]) -> bool:
@@ -174,7 +178,7 @@ def _passive_agent(new: Clause, old: Clause, mine: list[Token], theirs: list[Tok
     return told and len(mine) == len(theirs) == 1 and mine[0].kind == theirs[0].kind == "name"
 
 
-def _by_verb(new: Clause, old: Clause, parts: set[str], *, alike: bool, exact: bool, told: bool, tied: bool) -> float:
+def _by_verb(new: Clause, old: Clause, parts: set[str], *, alike: bool, exact: bool, told: bool, tied: bool, how: bool) -> float:
     verb = new.verb
     if new.copular or verb in lex.COPULA or verb == "=":
         if keys_of(new, "subject") & lex.PLURAL_KIN and not told:
@@ -182,6 +186,8 @@ def _by_verb(new: Clause, old: Clause, parts: set[str], *, alike: bool, exact: b
         return 0.9 if verb in lex.PLACING or verb in lex.EXCLUSIVE or functional(new) or alike or exact or told else 0.0
     if verb in lex.OPEN:
         return 0.75 if told and alike else 0.0
+    if "place" in parts and how:
+        return 0.85
     if "place" in parts:
         return 0.88 if alike or exact or told or verb in lex.PLACING else 0.0
     where = {t.key for t in new.tokens if t.link == "where"} & {t.key for t in old.tokens if t.link == "where"}
@@ -217,7 +223,7 @@ def _number_changed(mine: list[Token], theirs: list[Token], new: Clause, parts: 
 def before(clause: Clause, token: Token) -> str:
     """The word before a token, "" at the beginning."""
     at = clause.tokens.index(token)
-    return clause.tokens[at - 1].raw if at else ""
+    return clause.tokens[at - 1].raw if at and clause.tokens[at - 1].part != "verb" else ""
 
 
 def _subject_is_value(mine: list[Token], theirs: list[Token], new: Clause, old: Clause) -> float:
