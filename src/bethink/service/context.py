@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from bethink import text
 from bethink.model import Filter, Memory, Scope
@@ -21,6 +21,11 @@ SECTIONS: tuple[tuple[str, tuple[str, ...], float, int], ...] = (
 #: What an item costs beside its own words.
 _FRAME = 8
 _LOOKED_AT = 60
+#: Marks of what is still to be done, in any category.
+_TASK_TAGS = ("task", "todo")
+_OPEN_FOR = timedelta(days=90)
+#: What the person said weighs more than what was found out about the person.
+_STATED = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +64,33 @@ class Briefing(Core):
         seen: set[str] = set()
         for name, categories, share, most in SECTIONS:
             allowance = int(budget * share) + max(0, int(budget * _share_until(name)) - spent)
-            chosen, cost = _chosen(self._ranked(categories, where), min(allowance, budget - spent), most, seen)
+            tags = _TASK_TAGS if name == "Open tasks" else ()
+            chosen, cost = _chosen(self._ranked(categories, where, tags), min(allowance, budget - spent), most, seen)
             spent += cost
             if chosen:
                 sections.append((name, chosen))
         return Brief(Scope.of(project or self.here.project, task), tuple(sections), spent)
 
-    def _ranked(self, categories: Iterable[str], where: Filter) -> list[Memory]:
-        """Newest and most important first, what is nearer to the asker before what is global."""
+    def _ranked(self, categories: Iterable[str], where: Filter, tags: Iterable[str] = ()) -> list[Memory]:
+        """Newest and most important first, what was stated before what was inferred, what is nearer before what is global.
+
+        Memories of any category that carry one of `tags` come before the others.
+        """
         now = self.now()
-        found: list[Memory] = []
-        for category in categories:
-            page = self.store.page(self.access, _in(where, category), now, limit=_LOOKED_AT, offset=0, with_total=False)
-            found.extend(page.memories)
+        # Tags are looked for row by row: what was still open long ago is not worth that.
+        lately = max(where.since or now - _OPEN_FOR, now - _OPEN_FOR)
+        tagged = {memory.id: memory for tag in tags for memory in self._page(replace(where, tags=(tag,), since=lately), now)}
+        found = {memory.id: memory for category in categories for memory in self._page(replace(where, category=category), now)}
 
         def weight(memory: Memory) -> float:
             days = max((now - memory.created_at).days, 0)
-            return memory.importance + 0.3 * (memory.scope.kind != "global") + 0.5 / (1 + days / 14)
+            near = 0.3 * (memory.scope.kind != "global")
+            return memory.importance + near + _STATED * (memory.trust == "user_stated") + 0.5 / (1 + days / 14) + (memory.id in tagged)
 
-        return sorted(found, key=weight, reverse=True)
+        return sorted({**found, **tagged}.values(), key=weight, reverse=True)
 
-
-def _in(where: Filter, category: str) -> Filter:
-    from dataclasses import replace
-
-    return replace(where, category=category)
+    def _page(self, where: Filter, now: datetime) -> tuple[Memory, ...]:
+        return self.store.page(self.access, where, now, limit=_LOOKED_AT, offset=0, with_total=False).memories
 
 
 def _share_until(name: str) -> float:
