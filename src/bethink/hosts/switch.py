@@ -15,7 +15,7 @@ from bethink.hosts.base import HookEvent, session_key
 
 State = Literal["on", "off", "private"]
 
-_STATES: Final[tuple[State, ...]] = ("on", "off", "private")
+STATES: Final[tuple[State, ...]] = ("on", "off", "private")
 #: Names under which the command reaches a hook: the plugin's, and its copy among a user's own commands.
 _COMMANDS: Final = ("bethink:memory", "memory")
 #: A session that has not been touched for so long is over.
@@ -80,7 +80,7 @@ def sweep(home: Path, now: float | None = None) -> int:
 
 
 def _known(word: str) -> State | None:
-    return next((known for known in _STATES if known == word), None)
+    return next((known for known in STATES if known == word), None)
 
 
 def _path(home: Path, session: str) -> Path:

@@ -32,8 +32,10 @@ from bethink.front.cli.asked import (
     Task,
     opened,
     scope_named,
+    settings_of,
 )
 from bethink.model import Filter, Memory, one_of
+from bethink.project import short as short_name
 from bethink.service.memories import Memories
 
 Status = Annotated[str | None, typer.Option("--status", help="candidate, quarantined, superseded, completed, parked, or any.")]
@@ -224,8 +226,17 @@ def tags(
         shown.table(["Tag", "Memories"], [[shown.clean(tag), str(count)] for tag, count in counts.items()], wide="Tag", right=("Memories",))
 
 
-def stats(project: Project = None, as_json: Json = False) -> None:
+def stats(
+    project: Project = None,
+    of_injections: Annotated[
+        bool, typer.Option("--injections", help="What was put before models unasked, by day and project, and what it cost.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Count what is remembered, by category, project, source and status."""
+    if of_injections:
+        _injections(project, as_json)
+        return
     with opened(project, embedder=False) as memories:
         counts = memories.stats()
     if as_json:
@@ -239,6 +250,35 @@ def stats(project: Project = None, as_json: Json = False) -> None:
                 shown.say(f"  {count:>10,}  {shown.clean(str(key))}")
         else:
             shown.say(f"{title}: {value:,}" if isinstance(value, int) else f"{title}: {shown.clean(str(value))}")
+
+
+def _injections(project: str | None, as_json: bool) -> None:
+    """The log of what hooks told, by day and project."""
+    from bethink.intake import injections
+
+    with opened(project, embedder=False) as memories:
+        days = injections.by_day(settings_of(project).home)
+        named = project or ASKED.project
+        if named:
+            wanted = memories.reach(named).projects or ()
+            days = [day for day in days if day["project"] in wanted]
+        if as_json:
+            shown.json({"days": days})
+            return
+        used = memories.store.get(memories.access, list(dict.fromkeys(id for day in days for id in day["memories"])))
+    rows = []
+    for day in days:
+        best = [
+            f"{count} × {shown.line(used[id], 60) if id in used else shown.short(id)}" for id, count in list(day["memories"].items())[:3]
+        ]
+        silent = "" if day["silent_share"] is None else f"{day['silent_share']:.0%}"
+        place = shown.clean(short_name(day["project"]))
+        rows.append([day["day"], place, str(day["prompts"]), silent, f"{day['tokens']:,}", f"{day['median_ms']:.0f} ms", "\n".join(best)])
+    if rows:
+        columns = ["Day", "Project", "Prompts", "Silent", "Tokens", "Median", "Most told"]
+        shown.table(columns, rows, wide="Most told", right=("Prompts", "Silent", "Tokens", "Median"))
+    else:
+        shown.say("Nothing was put before a model yet.")
 
 
 def export(
