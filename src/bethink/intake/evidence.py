@@ -97,7 +97,7 @@ def proved(item: Item, rows: Sequence[Row]) -> Proved | str:
         if share(item.content, said) < _GROUNDED or not values(item.content) <= values(said):
             return "not in what was said"
         if share(item.content, item.quote) < _SUPPORTED:
-            return "the quote is about something else"
+            return "the quote is about another thing"
         return Proved(item, row, *span)
     return "quote not found"
 

@@ -155,9 +155,7 @@ def correction(said: str) -> str | None:
     wish = _wish(plain)
     if wish is None or _REPORT.search(plain) or not _DIRECTION.search(wish) or _DANGLING.match(wish):
         return None
-    if re.search(r"\b(?:it|that|this|them|those|there|das|dies|es|ça|cela|eso|esto|lo)\b", wish, re.IGNORECASE) and not _NAMED.search(
-        wish[1:]
-    ):
+    if _POINTING.search(wish) and not _NAMED.search(wish[1:]):
         return None
     return plain if len(text.informative(wish)) >= 3 else None
 

@@ -112,7 +112,8 @@ def parts(content: str) -> Iterator[tuple[int, str]]:
     while start < len(content):
         end = min(start + PART, len(content))
         if end < len(content):
-            cut = max(content.rfind("\n", start + PART // 2, end), content.rfind(" ", start + PART // 2, end))
+            line = content.rfind("\n", start + PART // 2, end)
+            cut = line if line > 0 else content.rfind(" ", start + PART // 2, end)
             end = cut + 1 if cut > start else end
         if piece := content[start:end].strip():
             yield start, piece
