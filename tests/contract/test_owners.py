@@ -84,6 +84,10 @@ READS: dict[str, Callable[[Scene, Access], Any]] = {
     "tags": lambda s, a: every(lambda where: s.store.tags(a, where, NOW)),
     "state": lambda s, a: s.store.state(a, MARK),
     "audit": lambda s, a: list(s.store.audit(a)),
+    "changes": lambda s, a: [s.store.changes(a, since, 99) for since in ({}, {"ann": 0, "bob": 0})],
+    "counters": lambda s, a: s.store.counters(a),
+    "marks": lambda s, a: [list(s.store.marks(a, owner)) for owner in ("ann", "bob")],
+    "revisions_named": lambda s, a: [s.store.revisions_named(a, "revise"), s.store.revisions_named(a, "revise", s.ids)],
     "vectors_of": lambda s, a: sorted(s.store.vectors_of(a, s.ids)),
 }
 #: Methods that are asked elsewhere, or concern the store as a whole and answer nobody's words to anybody outside.
@@ -116,6 +120,13 @@ WRITES: dict[str, Callable[[Scene, Transaction], Any]] = {
     "state_put": lambda s, tx: tx.state_put(MARK, "key", {"of": "ann"}),
     "put_secret": lambda s, tx: tx.put_secret(s.bob.id, "name", b"forged", {}),
     "scrub_revisions": lambda s, tx: tx.scrub_revisions(s.bob.id),
+    "lock_owner": lambda s, tx: tx.lock_owner("bob"),
+    "answer_of": lambda s, tx: tx.answer_of("bob", MARK),
+    "put_answer": lambda s, tx: tx.put_answer("bob", MARK, {}),
+    "tombstone_of": lambda s, tx: tx.tombstone_of("bob", s.bob.id),
+    "put_tombstone": lambda s, tx: tx.put_tombstone("bob", s.bob.id),
+    "revisions_of": lambda s, tx: tx.revisions_of(s.bob.id),
+    "renumber": lambda s, tx: tx.renumber(s.bob.id),
     "record_change": lambda s, tx: tx.record_change(new_id(), s.ann.id, "store", 0, {}),
 }
 

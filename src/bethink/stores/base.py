@@ -71,6 +71,48 @@ class AuditEntry:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the log that a replica sends: what was done to a memory, and on top of which version.
+
+    `op` is store, edit, purge, link, unlink or secret. A `payload` of None means the memory as it is when it is sent.
+    """
+
+    number: int
+    operation: str
+    memory: str
+    owner: str
+    op: str
+    base: int
+    previous: str | None
+    payload: Mapping[str, Any] | None
+    at: datetime
+    tries: int = 0
+    #: Why the server does not take it: code, message, hint.
+    refused: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A memory that was erased for good; `twin` is the one that took it in, if one did."""
+
+    owner: str
+    id: str
+    seq: int
+    twin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Part of what changed since a place in the order of changes, in that order."""
+
+    memories: tuple[Memory, ...]
+    gone: tuple[Tombstone, ...]
+    #: The place up to which this tells everything, by owner.
+    reached: Mapping[str, int]
+    has_more: bool
+
+
 class Transaction(Protocol):
     """One write transaction: all of it or nothing. Rows that `access` may not write raise Forbidden."""
 
@@ -133,7 +175,33 @@ class Transaction(Protocol):
         ...
 
     def record_change(self, operation: str, memory: str, op: str, base_version: int, payload: Mapping[str, Any]) -> None:
-        """Adds one entry to the change log that sync sends (a no-op where the store is not a replica)."""
+        """Says that something changed. Stores that are replicas log every write by themselves, so that none is missed."""
+        ...
+
+    # what a server of replicas needs
+
+    def lock_owner(self, owner: str) -> None:
+        """Others who lock the same owner wait until this transaction ends."""
+        ...
+
+    def answer_of(self, owner: str, operation: str) -> dict[str, Any] | None:
+        """What was answered to a change that was made already."""
+        ...
+
+    def put_answer(self, owner: str, operation: str, answer: Mapping[str, Any]) -> None: ...
+
+    def tombstone_of(self, owner: str, id: str) -> Tombstone | None: ...
+
+    def put_tombstone(self, owner: str, id: str, twin: str | None = None) -> None:
+        """Notes that an id is gone for good, also where there was no such memory."""
+        ...
+
+    def revisions_of(self, id: str) -> list[Revision]:
+        """Every revision of a memory, oldest first."""
+        ...
+
+    def renumber(self, id: str) -> None:
+        """Gives a memory the next place in the order of changes: something that belongs to it has changed."""
         ...
 
 
@@ -181,6 +249,10 @@ class Store(Protocol):
 
     def revisions(self, access: Access, id: str) -> list[Revision]: ...
 
+    def revisions_named(self, access: Access, op: str, ids: Sequence[str] | None = None) -> list[Revision]:
+        """The revisions of one kind, of some memories or of all, oldest first."""
+        ...
+
     def links_of(self, access: Access, ids: Sequence[str]) -> list[Link]: ...
 
     def secrets_of(self, access: Access, id: str) -> list[tuple[str, bytes, dict[str, Any]]]: ...
@@ -198,6 +270,18 @@ class Store(Protocol):
         ...
 
     def tags(self, access: Access, where: Filter, now: datetime) -> dict[str, int]: ...
+
+    def changes(self, access: Access, since: Mapping[str, int], limit: int) -> Feed:
+        """What changed behind a place in the order of changes, for every owner whom `access` may read."""
+        ...
+
+    def counters(self, access: Access) -> dict[str, int]:
+        """The last place in the order of changes, by owner."""
+        ...
+
+    def marks(self, access: Access, owner: str) -> Iterator[tuple[str, int, int]]:
+        """(id, version, seq) of every memory of an owner, forgotten ones too."""
+        ...
 
     def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
         """Every object that `state_put` keeps in a namespace for the writing owner, by key."""
@@ -252,4 +336,121 @@ class FileStore(Store, Protocol):
 
     def backup(self, target: Path) -> None:
         """Copies the live store to a new file, consistently."""
+        ...
+
+
+class Log(Protocol):
+    """What a replica knows of its server, and what it still has to send. Inside a transaction it is part of it."""
+
+    def binding(self) -> dict[str, Any] | None:
+        """The server and the principal there that this store is a replica of."""
+        ...
+
+    def bind(self, binding: Mapping[str, Any] | None) -> None: ...
+
+    def fact(self, name: str) -> Any:
+        """A small JSON value under a name; None when there is none."""
+        ...
+
+    def put_fact(self, name: str, value: Any) -> None: ...
+
+    def due(self, now: datetime, limit: int) -> list[Change]:
+        """What can be sent now, in order; what waits behind a change that waits is left out."""
+        ...
+
+    def get(self, operation: str) -> Change | None: ...
+
+    def pending(self, memory: str) -> list[Change]: ...
+
+    def refused(self) -> list[Change]: ...
+
+    def summary(self) -> dict[str, Any]:
+        """pending, refused, oldest (moment of the oldest waiting change), next_try (of those that are delayed)."""
+        ...
+
+    def add(self, memory: str, owner: str, op: str, payload: Mapping[str, Any] | None, base: int | None = None) -> None:
+        """Adds a change to the log."""
+        ...
+
+    def settle(self, operation: str) -> None:
+        """The server has it."""
+        ...
+
+    def refuse(self, operation: str, reason: Mapping[str, Any]) -> None: ...
+
+    def delay(self, operation: str, until: datetime) -> None:
+        """Counts a failed try."""
+        ...
+
+    def retry_all(self) -> None:
+        """Nothing is refused or delayed any more: everything is tried again."""
+        ...
+
+    def known(self, memory: str) -> tuple[int, int] | None:
+        """(version, seq) that the server last told."""
+        ...
+
+    def know(self, memory: str, version: int, seq: int) -> None: ...
+
+    def unknow(self, memory: str | None) -> None:
+        """Forgets what the server told of a memory, or (None) of all."""
+        ...
+
+    def stamp(self, memory: str, version: int, seq: int) -> None:
+        """Sets a row's numbers and nothing else."""
+        ...
+
+    def move(self, memory: str, into: str) -> None:
+        """Makes another memory the heir of one's revisions, links and waiting changes."""
+        ...
+
+    def drop(self, memory: str) -> None:
+        """Removes a memory's waiting changes."""
+        ...
+
+    def set_links(self, source: str, owner: str, links: Sequence[Link]) -> None:
+        """Makes these the edges that start at a memory."""
+        ...
+
+    def unknown_rows(self, owners: Sequence[str]) -> int:
+        """Logs a `store` for every memory of these owners that neither the server nor the log knows; answers how many."""
+        ...
+
+    def marks(self, owner: str) -> Iterator[tuple[str, int, int]]:
+        """(id, version, seq) as the server last told, of every memory of an owner that is here."""
+        ...
+
+    def waiting(self) -> set[str]:
+        """Ids of the memories that have something to send."""
+        ...
+
+    def rewind(self) -> None:
+        """The server's order of changes begins anew: whatever it tells next is news."""
+        ...
+
+    def ids_of(self, owner: str) -> list[str]: ...
+
+
+class ReplicaTransaction(Transaction, Protocol):
+    """A transaction on a store that can be a replica."""
+
+    @property
+    def log(self) -> Log: ...
+
+    def unlogged(self) -> None:
+        """From now on this transaction's writes are the server's: they do not enter the log."""
+        ...
+
+
+@runtime_checkable
+class ReplicaStore(FileStore, Protocol):
+    """A file that can be one of several replicas of a server."""
+
+    @property
+    def log(self) -> Log: ...
+
+    def write(self, access: Access) -> AbstractContextManager[ReplicaTransaction]: ...
+
+    def data_version(self) -> int:
+        """Changes whenever another connection has written."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -47,7 +48,25 @@ NAMES = (
 )
 SELECT = ", ".join(f"m.{name}" for name in NAMES)
 #: Columns that exist for searching only.
-SEARCHED = ("tags_text", "extra_terms")
+SEARCHED = ("words", "keyword_words", "tag_words", "extra_words")
+
+
+def folded(words: str) -> str:
+    """A text as it is searched: lower case, without accents and vowel signs, everything but letters and digits a space."""
+    plain = unicodedata.normalize("NFKD", words).lower()
+    letters = "".join(each if each.isalnum() else " " for each in plain if not unicodedata.category(each).startswith("M"))
+    return " ".join(unicodedata.normalize("NFC", letters).split())
+
+
+def storable(value: str) -> bool:
+    """Whether PostgreSQL can hold a text: neither NUL nor half of a surrogate pair."""
+    if "\x00" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def memory_of(row: Sequence[Any]) -> Memory:
@@ -74,8 +93,10 @@ def values_of(memory: Memory) -> dict[str, Any]:
         "origin": Jsonb(dict(memory.origin)) if memory.origin else None,
         "extra": Jsonb(dict(memory.extra)) if memory.extra else None,
         "content_hash": bytes.fromhex(memory.content_hash),
-        "tags_text": " ".join(memory.tags),
-        "extra_terms": text.extra_terms(memory.content, keywords, memory.valid_from or memory.created_at),
+        "words": folded(memory.content),
+        "keyword_words": folded(memory.expanded_keywords),
+        "tag_words": folded(" ".join(memory.tags)),
+        "extra_words": folded(text.extra_terms(memory.content, keywords, memory.valid_from or memory.created_at)),
     }
 
 

@@ -14,8 +14,8 @@ from bethink.model import Access
 from bethink.rank import Candidate, Found
 from bethink.stores.base import Plan
 from bethink.stores.postgres.connection import Connection
-from bethink.stores.postgres.rows import NAMES, SELECT, memory_of
-from bethink.stores.postgres.transaction import DIALECT
+from bethink.stores.postgres.rows import NAMES, SELECT, folded, memory_of
+from bethink.stores.postgres.transaction import DIALECT, mend
 from bethink.stores.where import Where, matching, visible
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def conditions(access: Access, plan: Plan) -> Where:
     where = Where(DIALECT)
     visible(where, access)
     matching(where, plan.where, plan.now)
+    mend(where)
     return where
 
 
@@ -107,9 +108,9 @@ def _counts(db: Connection, access: Access, words: Sequence[str], frequencies: F
         sql = (
             "SELECT t.word, (SELECT count(*) FROM (SELECT 1 FROM memories m "
             f"WHERE m.search @@ plainto_tsquery('english', t.word) AND {where.sql} LIMIT {_COUNTED}) x) "
-            f"FROM unnest({where.bind(missing)}::text[]) AS t (word)"
+            f"FROM unnest({where.bind([folded(word) for word in missing])}::text[]) WITH ORDINALITY AS t (word, place) ORDER BY t.place"
         )
-        for word, count in db.execute(sql, where.values):
+        for word, (_, count) in zip(missing, db.execute(sql, where.values), strict=True):
             counts[word] = int(count)
             frequencies.put(access.readable, word, int(count))
     return counts
@@ -146,7 +147,7 @@ def _match(db: Connection, where: Where, terms: Sequence[tuple[int, str]], docum
     bound = Where(DIALECT, list(where.clauses), dict(where.values))
     parts, queries = [], []
     for count, word in terms:
-        query = f"plainto_tsquery('english', {bound.bind(word)})"
+        query = f"plainto_tsquery('english', {bound.bind(folded(word))})"
         weight = math.log(1 + (documents - count + 0.5) / (count + 0.5)) if documents >= count else 0.01
         queries.append(query)
         parts.append(f"CASE WHEN m.search @@ {query} THEN {weight:.5f} ELSE 0 END")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -13,11 +13,11 @@ from psycopg.types.json import Jsonb
 from bethink.errors import EmbedderMismatch, StoreError
 from bethink.model import Access, Filter, Link, Memory, Page, Revision
 from bethink.rank import Found
-from bethink.stores.base import AuditEntry, Capabilities, Plan
+from bethink.stores.base import AuditEntry, Capabilities, Feed, Plan, Tombstone
 from bethink.stores.postgres import schema, search
 from bethink.stores.postgres.connection import Connection, Database
-from bethink.stores.postgres.rows import SELECT, memory_of, revision_of
-from bethink.stores.postgres.transaction import DIALECT, PostgresTransaction, chained, links_of
+from bethink.stores.postgres.rows import SELECT, memory_of, revision_of, storable
+from bethink.stores.postgres.transaction import DIALECT, PostgresTransaction, chained, links_of, mend
 from bethink.stores.where import Where, matching, visible
 
 if TYPE_CHECKING:
@@ -65,12 +65,15 @@ class PostgresStore:
             yield PostgresTransaction(db, access)
 
     def get(self, access: Access, ids: Sequence[str]) -> dict[str, Memory]:
+        ids = [id for id in ids if storable(id)]
         where = self._visible(access)
         where.add(f"m.id = ANY ({where.bind(list(ids))})")
         found = {memory.id: memory for memory in self._memories(access, where)}
         return {id: found[id] for id in ids if id in found}
 
     def resolve(self, access: Access, prefix: str, limit: int = 3) -> list[str]:
+        if not storable(prefix):
+            return []
         where = self._visible(access)
         where.add(f"starts_with(m.id, {where.bind(prefix)})")
         with self._reading(access) as db:
@@ -127,6 +130,17 @@ class PostgresStore:
     def revisions(self, access: Access, id: str) -> list[Revision]:
         where = _owned(access)
         where.equals("memory", id)
+        sql = (
+            f"SELECT memory, version, at, op, before, actor, client, agent, session, note FROM revisions WHERE {where.sql} ORDER BY number"
+        )
+        with self._reading(access) as db:
+            return [revision_of(row) for row in db.execute(sql, where.values)]
+
+    def revisions_named(self, access: Access, op: str, ids: Sequence[str] | None = None) -> list[Revision]:
+        where = _owned(access)
+        where.equals("op", op)
+        if ids is not None:
+            where.add(f"memory = ANY ({where.bind(list(ids))})")
         sql = (
             f"SELECT memory, version, at, op, before, actor, client, agent, session, note FROM revisions WHERE {where.sql} ORDER BY number"
         )
@@ -218,6 +232,49 @@ class PostgresStore:
                     return last.get(owner, (0, b""))[0] + 1
         return None
 
+    def changes(self, access: Access, since: Mapping[str, int], limit: int) -> Feed:
+        order: list[tuple[str, int, str, str | None, bool]] = []
+        reached = {}
+        has_more = False
+        for owner in access.readable:
+            reached[owner] = since.get(owner, 0)
+            room = limit - len(order)
+            if room <= 0:
+                has_more = True
+                continue
+            where = self._visible(access)
+            where.equals("m.owner", owner)
+            after = where.bind(reached[owner])
+            whose = where.bind(owner)
+            # One statement sees one state of both tables: nothing is passed over between them.
+            sql = (
+                f"SELECT owner, seq, id, NULL, true FROM memories m WHERE {where.sql} AND m.seq > {after} UNION ALL "
+                f"SELECT owner, seq, id, twin, false FROM tombstones WHERE owner = {whose} AND seq > {after} "
+                f"ORDER BY seq LIMIT {room + 1}"
+            )
+            with self._reading(access) as db:
+                rows = db.execute(sql, where.values).fetchall()
+            has_more = has_more or len(rows) > room
+            order += rows[:room]
+            if rows:
+                reached[owner] = rows[:room][-1][1]
+        found = self.get(access, [id for _, _, id, _, here in order if here])
+        gone = tuple(Tombstone(owner, id, seq, twin) for owner, seq, id, twin, here in order if not here)
+        return Feed(tuple(found.values()), gone, reached, has_more)
+
+    def counters(self, access: Access) -> dict[str, int]:
+        where = _owned(access)
+        with self._reading(access) as db:
+            found = dict(db.execute(f"SELECT owner, seq FROM counters WHERE {where.sql}", where.values).fetchall())
+        return {owner: int(found.get(owner, 0)) for owner in access.readable}
+
+    def marks(self, access: Access, owner: str) -> Iterator[tuple[str, int, int]]:
+        where = self._visible(access)
+        where.equals("m.owner", owner)
+        with self._reading(access) as db:
+            rows = db.execute(f"SELECT m.id, m.version, coalesce(m.seq, 0) FROM memories m WHERE {where.sql}", where.values).fetchall()
+        return iter([(id, version, seq) for id, version, seq in rows])
+
     def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
         owner = access.writable[0] if access.writable else access.principal
         sql = "SELECT key, value FROM state WHERE owner = %s AND namespace = %s ORDER BY key"
@@ -271,7 +328,9 @@ class PostgresStore:
             db.execute("DROP INDEX IF EXISTS windows_vector")
             db.execute("TRUNCATE windows")
             db.execute("DELETE FROM facts WHERE name = 'embedder'")
-            db.execute("INSERT INTO pending_vectors (owner, id) SELECT owner, id FROM memories ON CONFLICT DO NOTHING")
+            db.execute(
+                "INSERT INTO pending_vectors (owner, id) SELECT owner, id FROM memories ON CONFLICT (owner, id) DO UPDATE SET claimed_at = NULL"
+            )
         self._identity = None
 
     def check(self) -> list[str]:
@@ -330,6 +389,7 @@ class PostgresStore:
     def _where(self, access: Access, wanted: Filter, now: datetime) -> Where:
         where = self._visible(access)
         matching(where, wanted, now)
+        mend(where)
         return where
 
     def _memories(self, access: Access, where: Where) -> list[Memory]:
@@ -346,7 +406,11 @@ def _owned(access: Access) -> Where:
 def _put(db: Connection, number: int, content: str, passages: Sequence[Passage]) -> bool:
     """Stores one memory's windows, unless its text changed meanwhile."""
     row = db.execute("SELECT owner, id, content FROM memories WHERE number = %s FOR UPDATE", (number,)).fetchone()
-    if row is None or row[2] != content:
+    if row is None:
+        return False
+    if row[2] != content:
+        # Whoever looks next shall not wait for this claim to run out.
+        db.execute("UPDATE pending_vectors SET claimed_at = NULL WHERE owner = %s AND id = %s", row[:2])
         return False
     owner, id, _ = row
     db.execute("DELETE FROM windows WHERE owner = %s AND id = %s", (owner, id))

@@ -12,9 +12,11 @@ from psycopg.types.json import Jsonb
 
 from bethink.errors import Conflict, Forbidden, VersionConflict
 from bethink.model import Access, Link, Memory, Revision, Scope
+from bethink.stores.base import Tombstone
 from bethink.stores.postgres.connection import Connection
-from bethink.stores.postgres.rows import NAMES, SEARCHED, SELECT, link_of, memory_of, packed, values_of
+from bethink.stores.postgres.rows import NAMES, SEARCHED, SELECT, link_of, memory_of, packed, revision_of, values_of
 from bethink.stores.where import Where, may_write, visible, writable
+from bethink.text import mended
 
 _COLUMNS = (*NAMES, *SEARCHED)
 _INSERT = f"INSERT INTO memories ({', '.join(_COLUMNS)}) VALUES ({', '.join(f'%({name})s' for name in _COLUMNS)})"
@@ -35,6 +37,11 @@ class PostgresDialect:
 
 
 DIALECT = PostgresDialect()
+
+
+def mend(where: Where) -> None:
+    """Replaces in conditions what PostgreSQL could not even compare with."""
+    where.values = {name: mended(value) if isinstance(value, str) else value for name, value in where.values.items()}
 
 
 class PostgresTransaction:
@@ -65,7 +72,10 @@ class PostgresTransaction:
             raise VersionConflict()
         if memory.content != before.content:
             self._db.execute("DELETE FROM windows WHERE owner = %s AND id = %s", (memory.owner, memory.id))
-            self._db.execute("INSERT INTO pending_vectors (owner, id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (memory.owner, memory.id))
+            self._db.execute(
+                "INSERT INTO pending_vectors (owner, id) VALUES (%s, %s) ON CONFLICT (owner, id) DO UPDATE SET claimed_at = NULL",
+                (memory.owner, memory.id),
+            )
         if memory.scope != before.scope:
             self._note_scope(memory)
 
@@ -135,6 +145,8 @@ class PostgresTransaction:
             "INSERT INTO links (owner, source, target, type, created_at, note) VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             (self._owner(link.source), link.source, link.target, link.type, link.created_at, link.note),
         )
+        if done.rowcount:
+            self.renumber(link.source)
         return bool(done.rowcount)
 
     def remove_link(self, source: str, target: str, type: str) -> bool:
@@ -142,7 +154,10 @@ class PostgresTransaction:
         where.within("owner", self._access.writable)
         for column, value in (("source", source), ("target", target), ("type", type)):
             where.equals(column, value)
-        return bool(self._db.execute(f"DELETE FROM links WHERE {where.sql}", where.values).rowcount)
+        removed = bool(self._db.execute(f"DELETE FROM links WHERE {where.sql}", where.values).rowcount)
+        if removed:
+            self.renumber(source)
+        return removed
 
     def links_of(self, ids: Sequence[str]) -> list[Link]:
         return links_of(self._db, self._access, ids)
@@ -212,6 +227,39 @@ class PostgresTransaction:
 
     def record_change(self, operation: str, memory: str, op: str, base_version: int, payload: Mapping[str, Any]) -> None:
         """The server's order is in `seq`; it sends no changes of its own."""
+
+    def lock_owner(self, owner: str) -> None:
+        self._db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (owner,))
+
+    def answer_of(self, owner: str, operation: str) -> dict[str, Any] | None:
+        row = self._db.execute("SELECT answer FROM operations WHERE owner = %s AND operation = %s", (owner, operation)).fetchone()
+        return dict(row[0]) if row else None
+
+    def put_answer(self, owner: str, operation: str, answer: Mapping[str, Any]) -> None:
+        sql = "INSERT INTO operations (owner, operation, answer) VALUES (%s, %s, %s)"
+        self._db.execute(sql, (owner, operation, Jsonb(dict(answer))))
+
+    def tombstone_of(self, owner: str, id: str) -> Tombstone | None:
+        row = self._db.execute("SELECT owner, id, seq, twin FROM tombstones WHERE owner = %s AND id = %s", (owner, id)).fetchone()
+        return Tombstone(*row) if row else None
+
+    def put_tombstone(self, owner: str, id: str, twin: str | None = None) -> None:
+        self._db.execute(
+            "INSERT INTO tombstones (owner, id, seq, at, twin) VALUES (%s, %s, %s, now(), %s) "
+            "ON CONFLICT (owner, id) DO UPDATE SET seq = excluded.seq, twin = excluded.twin",
+            (owner, id, self._next(owner), twin),
+        )
+
+    def revisions_of(self, id: str) -> list[Revision]:
+        sql = (
+            "SELECT memory, version, at, op, before, actor, client, agent, session, note FROM revisions "
+            "WHERE owner = %s AND memory = %s ORDER BY number"
+        )
+        return [revision_of(row) for row in self._db.execute(sql, (self._owner(id), id))]
+
+    def renumber(self, id: str) -> None:
+        owner = self._owner(id)
+        self._db.execute("UPDATE memories SET seq = %s WHERE owner = %s AND id = %s", (self._next(owner), owner, id))
 
     def _next(self, owner: str) -> int:
         """The owner's next number, under a row lock: a later commit never has an earlier number."""

@@ -23,9 +23,11 @@ from bethink.stores.where import Where, matching, visible
 #: content, keywords, tags, category, extra
 WEIGHTS = (1.0, 0.8, 0.7, 0.3, 0.6)
 #: About how many rows a question's rarest words may bring for each candidate that is wanted; each of them is scored.
-ROWS = 40
+ROWS = 20
 #: About how many occurrences of all words are counted for each of them, to score these rows.
-COUNTED = 120
+COUNTED = 100
+#: From so many rare words on, the others add nothing that tells rows apart.
+ENOUGH = 6
 #: How much more is looked at when a filter leaves nearly nothing of that.
 WIDER = 16
 #: Most terms of one question; a pasted page asks with its rarest words.
@@ -146,7 +148,7 @@ def _by_keywords(db: apsw.Connection, where: Where, terms: Sequence[Term], k: in
         # A single word is asked for whatever it costs.
         rare = _affordable(present, ROWS * k * factor) or present[: len(present) == 1]
         others = present[len(rare) :]
-        counted = _affordable(others, COUNTED * k * factor - sum(term.documents for term in rare))
+        counted = _affordable(others, COUNTED * k * factor - sum(term.documents for term in rare)) if len(rare) < ENOUGH else []
         found = _match(db, where, rare, counted, k, documents) if rare else {}
         _add_held_together(db, where, others, found, k, documents)
         if len(found) >= min(k, 20) or not others:

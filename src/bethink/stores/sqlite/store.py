@@ -183,6 +183,16 @@ class SQLiteStore:
             ).fetchall()
         return [revision_of(row) for row in rows]
 
+    def revisions_named(self, access: Access, op: str, ids: Sequence[str] | None = None) -> list[Revision]:
+        where = Where(DIALECT)
+        where.add(of_visible("memory", where, access))
+        where.equals("op", op)
+        if ids is not None:
+            where.add(f"memory IN (SELECT value FROM json_each({where.bind(json.dumps(list(ids)))}))")
+        sql = "SELECT memory, version, at, op, before, actor, client, agent, session, note FROM revisions"
+        with translated(self.path):
+            return [revision_of(row) for row in self._db.execute(f"{sql} WHERE {where.sql} ORDER BY number", where.values)]
+
     def links_of(self, access: Access, ids: Sequence[str]) -> list[Link]:
         with translated(self.path):
             return links_of(self._db, access, ids)

@@ -10,10 +10,12 @@ from typing import Any
 
 import apsw
 
-from bethink import text
+from bethink import exchange, text
 from bethink.errors import Conflict, Forbidden, VersionConflict
 from bethink.model import Access, Link, Memory, Revision, Scope
-from bethink.stores.sqlite.rows import NAMES, SELECT, link_of, memory_of, packed, stamp, values_of
+from bethink.stores.base import Tombstone
+from bethink.stores.sqlite.replica import SQLiteLog
+from bethink.stores.sqlite.rows import NAMES, SELECT, link_of, memory_of, packed, revision_of, stamp, values_of
 from bethink.stores.sqlite.vectors import WINDOWS, forget_vectors, place_vectors, scope_number
 from bethink.stores.where import Where, may_write, visible, writable
 
@@ -49,9 +51,21 @@ class SQLiteTransaction:
         self._access = access
         #: Something was removed whose traces must not stay behind in the log of writes.
         self.erased = False
+        self.log = SQLiteLog(connection)
+        binding = self.log.binding()
+        #: Whose changes a server is told of; None where this store is no replica.
+        self._replicated = frozenset(binding["owners"]) if binding else None
+        self._logged = True
+
+    def unlogged(self) -> None:
+        self._logged = False
+
+    def _logs(self, owner: str) -> bool:
+        return self._logged and self._replicated is not None and owner in self._replicated
 
     def insert(self, memory: Memory) -> None:
         self._must_be_writable(memory)
+        memory = self._numbered(memory)
         try:
             self._db.execute(_INSERT, _row(memory))
         except apsw.ConstraintError:
@@ -60,13 +74,18 @@ class SQLiteTransaction:
         self._db.execute(_INDEX, (key,))
         self._db.execute("INSERT OR IGNORE INTO pending_vectors (key) VALUES (?)", (key,))
         scope_number(self._db, memory.owner, memory.scope.project)
+        if self._logs(memory.owner):
+            self.log.add(memory.id, memory.owner, "store", {"fields": exchange.fields_of(memory), "at": memory.updated_at.isoformat()})
 
     def update(self, memory: Memory, before: Memory) -> None:
         self._must_be_writable(before)
         self._must_be_writable(memory)
         key = self._key(before.id)
-        if self._db.execute("SELECT version FROM memories WHERE key = ?", (key,)).get != before.version:
+        version, seq = self._db.execute("SELECT version, seq FROM memories WHERE key = ?", (key,)).fetchone() or (0, 0)
+        # A replica's versions may come twice, but then with another number of the server's.
+        if version != before.version or (self._replicated is not None and seq != before.seq):
             raise VersionConflict()
+        memory = self._numbered(memory)
         row = _row(memory)
         searched = any(getattr(memory, name) != getattr(before, name) for name in _SEARCHED) or row["terms"] != _row(before)["terms"]
         if searched:
@@ -80,9 +99,12 @@ class SQLiteTransaction:
             self._db.execute("INSERT OR IGNORE INTO pending_vectors (key) VALUES (?)", (key,))
         elif _place(memory) != _place(before):
             place_vectors(self._db, key, memory)
+        if self._logs(memory.owner) and (changed := exchange.difference(before, memory)):
+            self.log.edited(memory, changed)
 
     def erase(self, id: str) -> dict[str, int]:
         key = self._key(id)
+        owner = self._db.execute("SELECT owner FROM memories WHERE key = ?", (key,)).get
         removed = {"vectors": forget_vectors(self._db, key)}
         for name, sql, value in (
             ("index", "DELETE FROM memories_fts WHERE rowid = ?", key),
@@ -96,6 +118,13 @@ class SQLiteTransaction:
             self._db.execute(sql, (value,))
             removed[name] = self._db.changes()
         self.erased = True
+        self.log.drop(id)
+        if self._logs(owner):
+            self.log.add(id, owner, "purge", {})
+        if self._replicated is None:
+            self._bury(owner, id)
+        else:
+            self.log.unknow(id)
         return removed
 
     def get(self, id: str) -> Memory | None:
@@ -136,6 +165,8 @@ class SQLiteTransaction:
                 revision.note,
             ),
         )
+        if self._logged and self._replicated is not None:
+            self.log.annotate(revision)
 
     def add_link(self, link: Link) -> bool:
         self._key(link.source)
@@ -146,7 +177,7 @@ class SQLiteTransaction:
             "VALUES (?, ?, ?, (SELECT owner FROM memories WHERE id = ?1), ?, ?)",
             (link.source, link.target, link.type, stamp(link.created_at), link.note),
         )
-        return bool(self._db.changes())
+        return bool(self._db.changes()) and self._edge(link.source, "link", exchange.link_out(link))
 
     def remove_link(self, source: str, target: str, type: str) -> bool:
         where = Where(DIALECT)
@@ -154,7 +185,15 @@ class SQLiteTransaction:
         for column, value in (("source", source), ("target", target), ("type", type)):
             where.equals(column, value)
         self._db.execute(f"DELETE FROM links WHERE {where.sql}", where.values)
-        return bool(self._db.changes())
+        return bool(self._db.changes()) and self._edge(source, "unlink", {"target": target, "type": type})
+
+    def _edge(self, source: str, op: str, payload: Mapping[str, Any]) -> bool:
+        """An edge belongs to the memory that it starts at."""
+        owner = self._db.execute("SELECT owner FROM memories WHERE id = ?", (source,)).get
+        if self._logs(owner):
+            self.log.add(source, owner, op, payload)
+        self.renumber(source)
+        return True
 
     def links_of(self, ids: Sequence[str]) -> list[Link]:
         return links_of(self._db, self._access, ids)
@@ -201,6 +240,9 @@ class SQLiteTransaction:
             "VALUES (?, ?, (SELECT owner FROM memories WHERE id = ?1), ?, ?)",
             (memory, name, sealed, packed(meta)),
         )
+        owner = self._db.execute("SELECT owner FROM memories WHERE id = ?", (memory,)).get
+        if self._logs(owner):
+            self.log.add(memory, owner, "secret", {"name": name})
 
     def scrub_revisions(self, id: str) -> None:
         self._key(id)
@@ -208,7 +250,60 @@ class SQLiteTransaction:
         self._db.execute(f"UPDATE revisions SET note = '', before = json_remove(before, {texts}) WHERE memory = ?", (id,))
 
     def record_change(self, operation: str, memory: str, op: str, base_version: int, payload: Mapping[str, Any]) -> None:
-        pass
+        """Nothing to do: every write logs itself where this store is a replica."""
+
+    def lock_owner(self, owner: str) -> None:
+        """Nobody else writes meanwhile."""
+
+    def answer_of(self, owner: str, operation: str) -> dict[str, Any] | None:
+        self._must_write_for(owner)
+        found = self._db.execute("SELECT answer FROM operations WHERE owner = ? AND operation = ?", (owner, operation)).get
+        return None if found is None else dict(json.loads(found))
+
+    def put_answer(self, owner: str, operation: str, answer: Mapping[str, Any]) -> None:
+        self._must_write_for(owner)
+        self._db.execute(
+            "INSERT INTO operations (owner, operation, at, answer) VALUES (?, ?, ?, ?)",
+            (owner, operation, stamp(datetime.now(UTC)), packed(answer)),
+        )
+
+    def tombstone_of(self, owner: str, id: str) -> Tombstone | None:
+        self._must_write_for(owner)
+        row = self._db.execute("SELECT owner, id, seq, twin FROM tombstones WHERE owner = ? AND id = ?", (owner, id)).fetchone()
+        return Tombstone(*row) if row else None
+
+    def put_tombstone(self, owner: str, id: str, twin: str | None = None) -> None:
+        self._must_write_for(owner)
+        self._bury(owner, id, twin)
+
+    def _bury(self, owner: str, id: str, twin: str | None = None) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO tombstones (owner, id, seq, at, twin) VALUES (?, ?, ?, ?, ?)",
+            (owner, id, self._next(owner), stamp(datetime.now(UTC)), twin),
+        )
+
+    def revisions_of(self, id: str) -> list[Revision]:
+        self._key(id)
+        sql = "SELECT memory, version, at, op, before, actor, client, agent, session, note FROM revisions WHERE memory = ? ORDER BY number"
+        return [revision_of(row) for row in self._db.execute(sql, (id,))]
+
+    def renumber(self, id: str) -> None:
+        self._key(id)
+        if self._replicated is None:
+            owner = self._db.execute("SELECT owner FROM memories WHERE id = ?", (id,)).get
+            self._db.execute("UPDATE memories SET seq = ? WHERE id = ?", (self._next(owner), id))
+
+    def _must_write_for(self, owner: str) -> None:
+        if owner not in self._access.writable:
+            raise Forbidden(f"You may not write memories of {owner!r}.")
+
+    def _numbered(self, memory: Memory) -> Memory:
+        """The memory with the owner's next number; a replica's numbers are its server's."""
+        return memory.with_(seq=self._next(memory.owner)) if self._replicated is None else memory
+
+    def _next(self, owner: str) -> int:
+        sql = "INSERT INTO counters (owner, seq) VALUES (?, 1) ON CONFLICT (owner) DO UPDATE SET seq = seq + 1 RETURNING seq"
+        return int(self._db.execute(sql, (owner,)).get or 0)
 
     def _must_be_writable(self, memory: Memory) -> None:
         if not may_write(self._access, memory):

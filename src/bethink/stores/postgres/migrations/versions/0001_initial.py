@@ -15,8 +15,7 @@ depends_on = None
 #: Tables whose rows belong to an owner, under row-level security.
 OWNED = ("memories", "windows", "revisions", "links", "secrets", "usage", "audit", "counters", "operations", "tombstones", "scopes")
 
-_PLAIN = "regexp_replace({}, '[^[:alnum:]]+', ' ', 'g')"
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE memories (
     owner text NOT NULL,
     id text NOT NULL,
@@ -40,23 +39,26 @@ CREATE TABLE memories (
     session text,
     importance double precision NOT NULL DEFAULT 0.5,
     sensitive boolean NOT NULL DEFAULT false,
-    sealed text[] NOT NULL DEFAULT '{{}}',
+    sealed text[] NOT NULL DEFAULT '{}',
     version integer NOT NULL DEFAULT 1,
     seq bigint,
     needs_review text NOT NULL DEFAULT '',
     content_hash bytea NOT NULL,
-    tags text[] NOT NULL DEFAULT '{{}}',
+    tags text[] NOT NULL DEFAULT '{}',
     expanded_keywords text NOT NULL DEFAULT '',
     content text NOT NULL,
     origin jsonb,
     extra jsonb,
-    tags_text text NOT NULL DEFAULT '',
-    extra_terms text NOT NULL DEFAULT '',
+    -- what is searched, folded by the application: what a letter is must not depend on the database's locale
+    words text NOT NULL DEFAULT '',
+    keyword_words text NOT NULL DEFAULT '',
+    tag_words text NOT NULL DEFAULT '',
+    extra_words text NOT NULL DEFAULT '',
     search tsvector GENERATED ALWAYS AS (
-        setweight(to_tsvector('english', {_PLAIN.format("content")}), 'A') ||
-        setweight(to_tsvector('english', {_PLAIN.format("expanded_keywords")}), 'B') ||
-        setweight(to_tsvector('english', {_PLAIN.format("tags_text")}), 'C') ||
-        setweight(to_tsvector('english', {_PLAIN.format("category || ' ' || extra_terms")}), 'D')
+        setweight(to_tsvector('english', words), 'A') ||
+        setweight(to_tsvector('english', keyword_words), 'B') ||
+        setweight(to_tsvector('english', tag_words), 'C') ||
+        setweight(to_tsvector('english', category || ' ' || extra_words), 'D')
     ) STORED,
     PRIMARY KEY (owner, id)
 );

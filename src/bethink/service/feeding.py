@@ -1,0 +1,189 @@
+"""What a server tells its replicas: what changed, digests to compare, and single memories again."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bethink import exchange
+from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput
+from bethink.model import Access, Memory, new_id
+from bethink.service.replicating import CONFLICT, PROTOCOL, Replicating, conflict_of
+from bethink.stores.base import Store
+
+#: Owner of what the server knows of itself. Its name is none that a user can have.
+_SERVER = Access.local("@server")
+#: Most memories in one answer.
+MAX_PAGE = 1000
+#: Most changes in one request.
+MAX_CHANGES = 500
+
+
+class Feeding(Replicating):
+    """The whole of a server that replicas speak with; answers are plain JSON."""
+
+    def hello(self) -> dict[str, Any]:
+        """Who this is, and whom it takes the asker for.
+
+        Raises:
+            Conflict: this store is itself a replica.
+        """
+        log = getattr(self.store, "log", None)
+        if log is not None and log.binding() is not None:
+            raise Conflict("This store is itself a replica of a server.", hint="Let replicas speak with that server.")
+        return {
+            "server": server_id(self.store),
+            "protocol": PROTOCOL,
+            "principal": self.access.principal,
+            "owners": self._owners(),
+            "project": self.access.project,
+            "seals": self._shares_seal(),
+            "limits": {"changes": MAX_CHANGES, "page": MAX_PAGE},
+            "server_time": self.now().isoformat(),
+        }
+
+    def push(self, request: Any) -> dict[str, Any]:
+        """Makes the changes of a request.
+
+        Raises:
+            InvalidInput: it is no such request, or it holds too much.
+            StoreError: nothing is lost; to be sent again.
+        """
+        changes = request.get("changes") if isinstance(request, Mapping) else None
+        if not isinstance(changes, list):
+            raise InvalidInput("The request holds no changes.")
+        if len(changes) > MAX_CHANGES:
+            raise InvalidInput(f"{len(changes)} changes; at most {MAX_CHANGES} at once.")
+        return {"protocol": PROTOCOL, "answers": self.apply(changes), "server_time": self.now().isoformat()}
+
+    def changes(self, cursor: str | None, limit: int = 200) -> dict[str, Any]:
+        """What changed since a cursor that an earlier answer gave, in the order of changes; from the beginning without one.
+
+        `reset` says that the cursor is from a future that this server has lost, such as after a backup was restored.
+        """
+        server = server_id(self.store)
+        since, reset = self._place(cursor, server)
+        feed = self.store.changes(self.access, since, max(1, min(limit, MAX_PAGE)))
+        return {
+            "protocol": PROTOCOL,
+            "server": server,
+            "principal": self.access.principal,
+            "owners": self._owners(),
+            "items": self._items(feed.memories),
+            "gone": [{"owner": stone.owner, "id": stone.id, "twin": stone.twin} for stone in feed.gone],
+            "cursor": _cursor(server, feed.reached),
+            "has_more": feed.has_more,
+            "reset": reset,
+            "server_time": self.now().isoformat(),
+        }
+
+    def digest(self, owner: str) -> dict[str, Any]:
+        """Digests of the parts of an owner's memories."""
+        return {"owner": owner, "buckets": exchange.digest(self.store.marks(self.access, self._readable(owner)))}
+
+    def marks(self, owner: str, buckets: Sequence[int]) -> dict[str, Any]:
+        """(id, version, seq) of every memory in some parts of an owner's memories."""
+        wanted = set(buckets)
+        marks = [mark for mark in self.store.marks(self.access, self._readable(owner)) if exchange.bucket_of(mark[0]) in wanted]
+        return {"owner": owner, "marks": sorted(marks)}
+
+    def fetch(self, ids: Sequence[str]) -> dict[str, Any]:
+        """Single memories, whole; those that are not here are left out."""
+        found = self.store.get(self.access, list(ids)[:MAX_PAGE])
+        return {"items": self._items([memory for memory in found.values() if memory.owner in self.access.readable])}
+
+    def _owners(self) -> list[dict[str, Any]]:
+        return [{"name": owner, "write": owner in self.access.writable} for owner in self.access.readable]
+
+    def _readable(self, owner: str) -> str:
+        if owner not in self.access.readable:
+            raise Forbidden(f"You may not read memories of {owner!r}.")
+        return owner
+
+    def _place(self, cursor: str | None, server: str) -> tuple[dict[str, int], bool]:
+        """The place in the order of changes that a cursor names; the beginning, when this server never was there."""
+        if not cursor:
+            return {}, False
+        try:
+            said = json.loads(base64.urlsafe_b64decode(cursor))
+            place = {str(owner): int(seq) for owner, seq in said["o"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InvalidInput("Not a cursor.", hint="Leave it out to begin at the beginning.") from None
+        last = self.store.counters(self.access)
+        if said.get("s") != server or any(seq > last.get(owner, 0) for owner, seq in place.items() if owner in last):
+            return {}, True
+        return place, False
+
+    def _items(self, memories: Sequence[Memory]) -> list[dict[str, Any]]:
+        ids = [memory.id for memory in memories]
+        edges: dict[str, list[dict[str, Any]]] = {}
+        for link in self.store.links_of(self.access, ids) if ids else ():
+            edges.setdefault(link.source, []).append(exchange.link_out(link))
+        conflicts: dict[str, list[dict[str, Any]]] = {}
+        for revision in self.store.revisions_named(self.access, CONFLICT, ids) if ids else ():
+            if told := conflict_of(revision):
+                conflicts.setdefault(revision.memory, []).append(told)
+        items = []
+        for memory in memories:
+            item: dict[str, Any] = {"memory": exchange.packed(memory), "links": edges.get(memory.id, [])}
+            if told_of := conflicts.get(memory.id):
+                item["conflicts"] = told_of
+            if secrets := self._secrets_out(memory):
+                item["secrets"] = secrets
+            items.append(item)
+        return items
+
+    def _shares_seal(self) -> bool:
+        """Whether there is a key here that a replica may have as well."""
+        try:
+            return self.seal is not None and "aes" in self.seal.chain.tiers
+        except BethinkError:
+            return False
+
+    def _secrets_out(self, memory: Memory) -> list[dict[str, Any]]:
+        """A memory's secrets, sealed with the key that both sides may have; none where there is no such key."""
+        if not memory.sealed or self.seal is None or not self._shares_seal():
+            return []
+        told = []
+        tier = self.seal.chain.tiers["aes"]
+        for name, blob, meta in self.store.secrets_of(self.access, memory.id):
+            try:
+                secret = self.seal.chain.open(memory.owner, memory.id, name, blob, meta)
+                sealed = tier.seal(memory.owner, memory.id, name, secret)
+            except BethinkError:
+                continue
+            told.append({"name": name, "blob": base64.b64encode(sealed.blob).decode(), "key": str(sealed.meta.get("key", ""))})
+        return told
+
+
+def server_id(store: Store) -> str:
+    """The name by which replicas know this store; made when it is first asked for."""
+    found = store.state(_SERVER, "sync").get("server")
+    if found is None:
+        with store.write(_SERVER) as tx:
+            found = tx.state_get("sync", "server")
+            if found is None:
+                found = {"id": new_id()}
+                tx.state_put("sync", "server", found)
+    return str(found["id"])
+
+
+def _cursor(server: str, reached: Mapping[str, int]) -> str:
+    return base64.urlsafe_b64encode(json.dumps({"s": server, "o": dict(reached)}, sort_keys=True).encode()).decode()
+
+
+def buckets_of(given: Iterable[Any]) -> list[int]:
+    """Numbers of parts.
+
+    Raises:
+        InvalidInput: they are none.
+    """
+    try:
+        found = [int(each) for each in given]
+    except (TypeError, ValueError):
+        raise InvalidInput("Not numbers of parts.") from None
+    if any(not 0 <= each < exchange.BUCKETS for each in found):
+        raise InvalidInput(f"Parts have numbers from 0 to {exchange.BUCKETS - 1}.")
+    return found

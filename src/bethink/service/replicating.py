@@ -1,0 +1,439 @@
+"""The server's side of replicas: their changes are made once each, and what is lost between two of them is kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self
+
+from bethink import exchange, text
+from bethink.errors import BethinkError, Forbidden, InvalidInput, NotFound, SealDenied, StoreError, VersionConflict
+from bethink.model import LINK_TYPES, STATUSES, TRUSTS, Memory, Revision, category_of, one_of
+from bethink.service import drafts
+from bethink.service.core import Writer
+from bethink.service.writing import Writing
+from bethink.stores.base import Transaction
+
+#: What this server speaks; a replica that needs more says so.
+PROTOCOL = 1
+#: The operation of a revision that keeps what another change displaced.
+CONFLICT = "conflict"
+#: Fields that make sense together only.
+_TOGETHER = (frozenset(("status", "superseded_at")), frozenset(("content", "sealed")))
+#: Times that a change is tried again when another one of the same memory was faster.
+_TRIES = 5
+#: The server decides these itself.
+_DERIVED = frozenset(("content_hash", "updated_at", "version", "seq", "id", "owner"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One change as a replica sent it."""
+
+    operation: str
+    memory: str
+    owner: str
+    op: str
+    base: int
+    previous: str | None
+    payload: Mapping[str, Any]
+    at: datetime
+
+    @classmethod
+    def parsed(cls, data: Any) -> Self:
+        """
+        Raises:
+            InvalidInput: it is no change.
+        """
+        try:
+            payload = data.get("payload") or {}
+            previous = data.get("previous")
+            made = cls(
+                str(data["operation"]),
+                str(data["memory"]),
+                str(data["owner"]),
+                str(data["op"]),
+                int(data.get("base", 0)),
+                None if previous is None else str(previous),
+                dict(payload),
+                exchange.checked({"updated_at": data["at"]})["updated_at"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise InvalidInput("Not a change.") from None
+        if not made.operation or len(made.operation) > 128 or drafts.checked_id(made.memory) is None:
+            raise InvalidInput("Not a change.")
+        return made
+
+
+#: Versions from … to, both included.
+Spans = list[list[int]]
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What became of a change."""
+
+    result: str
+    id: str
+    lost: dict[str, Any] = field(default_factory=dict)
+    #: Versions that this change and those it follows made.
+    own: Spans = field(default_factory=list)
+    #: Later changes of the chain know everything up to here.
+    floor: int = 0
+    #: The memory is not what the replica must think it is.
+    differs: bool = True
+
+
+class Replicating(Writing):
+    """Applies what replicas send. Made for one request; its writer is whoever made the change."""
+
+    @classmethod
+    def of(cls, memories: Writing) -> Replicating:
+        """The same memories with the replicas' side."""
+        return cls(
+            memories.store,
+            memories.access,
+            embedder=None,
+            seal=memories.seal,
+            writer=memories.writer,
+            limits=memories.limits,
+            clock=memories.now,
+        )
+
+    def apply(self, changes: Iterable[Any]) -> list[dict[str, Any]]:
+        """Makes each change, in order, unless it was made before; one answer for each.
+
+        Raises:
+            StoreError: the database is in trouble; what was not answered was not made.
+        """
+        answers = []
+        for data in changes:
+            operation = str(data.get("operation", "")) if isinstance(data, Mapping) else ""
+            try:
+                answers.append(self._applied(Sent.parsed(data)))
+            except StoreError:
+                raise
+            except BethinkError as error:
+                refusal = {"operation": operation, "result": "refused", "code": error.code, "message": error.message, "hint": error.hint}
+                answers.append(refusal)
+        return answers
+
+    def conflicts_of(self, id: str) -> list[dict[str, Any]]:
+        """What was displaced from a memory."""
+        return [told for revision in self.store.revisions(self.access, id) if (told := conflict_of(revision)) is not None]
+
+    def _applied(self, change: Sent) -> dict[str, Any]:
+        if change.owner not in self.access.writable:
+            raise Forbidden(f"You may not write memories of {change.owner!r}.", hint="Ask an admin of the space for the role of a writer.")
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._once(change)
+            except VersionConflict:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _once(self, change: Sent) -> dict[str, Any]:
+        with self.store.write(self.access) as tx:
+            tx.lock_owner(change.owner)
+            before = tx.answer_of(change.owner, change.operation)
+            if before is not None:
+                return self._told(tx, change, _Outcome(before["result"], before["id"], before.get("lost", {})), again=True)
+            chain = (tx.answer_of(change.owner, change.previous) if change.previous else None) or {}
+            id = self._heir(tx, change.owner, str(chain.get("id") or change.memory))
+            outcome = self._make(
+                tx, replace(change, memory=id, base=max(change.base, int(chain.get("floor", 0)))), list(chain.get("own", ()))
+            )
+            if outcome.result == "unknown":
+                # Not an answer to keep: the replica sends the memory itself, and then this.
+                return {"operation": change.operation, "result": "unknown", "id": id}
+            kept = {"result": outcome.result, "id": outcome.id, "own": outcome.own, "floor": outcome.floor}
+            tx.put_answer(change.owner, change.operation, {**kept, **({"lost": outcome.lost} if outcome.lost else {})})
+            return self._told(tx, change, outcome)
+
+    def _heir(self, tx: Transaction, owner: str, id: str) -> str:
+        for _ in range(8):
+            stone = tx.tombstone_of(owner, id)
+            if stone is None or stone.twin is None:
+                break
+            id = stone.twin
+        return id
+
+    def _told(self, tx: Transaction, change: Sent, outcome: _Outcome, again: bool = False) -> dict[str, Any]:
+        """The answer, with the memory as it is now unless the replica knows it already."""
+        answer: dict[str, Any] = {"operation": change.operation, "result": outcome.result, "id": outcome.id}
+        if outcome.lost:
+            answer["lost"] = outcome.lost
+        now = tx.get(outcome.id)
+        if now is None:
+            return {**answer, "result": "gone"}
+        answer |= {"version": now.version, "seq": now.seq}
+        if again or outcome.differs:
+            links = [exchange.link_out(link) for link in tx.links_of([now.id]) if link.source == now.id]
+            answer |= {"memory": exchange.packed(now), "links": links}
+        return answer
+
+    def _make(self, tx: Transaction, change: Sent, own: Spans) -> _Outcome:
+        self._write_as(change)
+        memory = tx.get(change.memory)
+        if memory is not None and memory.owner != change.owner:
+            raise Forbidden(f"The id {change.memory} belongs to somebody else.")
+        if change.op == "purge":
+            return self._purge(tx, change, memory)
+        if memory is None and tx.tombstone_of(change.owner, change.memory) is not None:
+            return _Outcome("gone", change.memory)
+        match change.op:
+            case "store":
+                return self._store(tx, change, own) if memory is None else self._store_again(tx, change, memory, own)
+            case _ if memory is None:
+                return _Outcome("unknown", change.memory)
+            case "edit":
+                return self._edit(tx, change, memory, own)
+            case "link" | "unlink":
+                return self._edge(tx, change, memory, own)
+            case "secret":
+                return self._secret(tx, change, memory, own)
+        raise InvalidInput(f"No operation {change.op!r}.", hint="The server may be older than this replica: upgrade it.")
+
+    def _write_as(self, change: Sent) -> None:
+        said = change.payload.get("revision") or {}
+        names = {name: str(said[name])[:500] if said.get(name) else None for name in ("client", "agent", "session")}
+        self.writer = Writer(names["client"], names["agent"], names["session"], "sync")
+
+    def _store(self, tx: Transaction, change: Sent, own: Spans) -> _Outcome:
+        fields = change.payload.get("fields") or {}
+        known, extra = _split(fields)
+        if "content" not in known:
+            raise InvalidInput("A memory needs a content.")
+        made = known.pop("created_at", None) or change.at
+        memory = Memory(change.memory, change.owner, created_at=made, updated_at=self._moment(change, made), extra=extra, **known)
+        memory = memory.with_(content_hash=text.content_hash(memory.content), version=1)
+        sent = memory
+        memory, secrets = self._sealed(memory)
+        if change.owner != self.access.principal:
+            memory, _ = self._screened(memory, by_hand=False)
+        if twin := self._twin(tx, memory):
+            merged = self._merge(tx, twin, memory, self.now())
+            tx.put_tombstone(change.owner, change.memory, twin.id)
+            return _Outcome("merged", merged.id, own=_versions(twin, merged, own), floor=merged.version)
+        tx.insert(memory)
+        for name, one in secrets:
+            tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
+        tx.append_audit(self.now(), self._actor, "store", memory.id, {"source": memory.source, "status": memory.status})
+        differs = memory != sent or memory.updated_at != change.at
+        return _Outcome("applied", memory.id, own=[[1, 1]], differs=differs)
+
+    def _twin(self, tx: Transaction, memory: Memory) -> Memory | None:
+        """The memory that says the same there. What holds secrets has no twin: placeholders look alike."""
+        if memory.sealed or memory.deleted_at or memory.status not in ("active", "candidate") or memory.source == "transcript":
+            return None
+        found = tx.find_exact(memory.owner, memory.content_hash, memory.scope)
+        return found if found is not None and not found.sealed and found.id != memory.id else None
+
+    def _store_again(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> _Outcome:
+        """A memory that the server has: what differs is the server's, and what the replica says is kept beside it."""
+        wanted = self._wanted(change)
+        lost = {name: value for name, value in wanted.items() if getattr(memory, name, None) != value and name in exchange.FIELDS}
+        lost.pop("created_at", None)
+        self._keep(tx, change, memory, lost, "stored twice under one id")
+        return _Outcome("conflict" if lost else "applied", memory.id, exchange.plain(lost), own)
+
+    def _edit(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> _Outcome:
+        wanted = self._wanted(change)
+        foreign = self._foreign(tx, change, memory, own)
+        deletes = wanted.get("deleted_at") is not None
+        if memory.deleted_at is not None and "deleted_at" in foreign and not deletes:
+            lost = _different(memory, wanted)
+            self._keep(tx, change, memory, lost, "deleted elsewhere")
+            return _Outcome("conflict" if lost else "applied", memory.id, exchange.plain(lost), own)
+        losing = {name for name in wanted if name in foreign and not (name == "deleted_at" and deletes and memory.deleted_at)}
+        lost = _different(memory, {name: wanted[name] for name in losing})
+        fields = {name: value for name, value in wanted.items() if name not in losing}
+        after, secrets = self._with(tx, change, memory, fields)
+        for name, one in secrets:
+            tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
+        if after.sensitive and not memory.sensitive:
+            tx.scrub_revisions(memory.id)
+        if deletes and memory.deleted_at is None and (displaced := foreign & _TEXT):
+            # The delete stands; what somebody else wrote meanwhile is listed.
+            self._keep(tx, change, after, {name: getattr(after, name) for name in displaced}, "edited elsewhere, deleted here")
+        self._keep(tx, change, after, lost, "changed elsewhere")
+        exact = not foreign and after.version == change.base + 1 and after.updated_at == change.at
+        exact = exact and all(getattr(after, name) == value for name, value in fields.items() if name != "content_hash")
+        result = "conflict" if lost else "merged" if foreign else "applied"
+        return _Outcome(result, memory.id, exchange.plain(lost), _versions(memory, after, own), differs=not exact)
+
+    def _with(self, tx: Transaction, change: Sent, memory: Memory, fields: Mapping[str, Any]) -> tuple[Memory, Any]:
+        """The memory with these fields, written; and the secrets that were found in them."""
+        known = {name: value for name, value in fields.items() if name in exchange.FIELDS}
+        extra = {**memory.extra, **{name: value for name, value in fields.items() if name not in exchange.FIELDS}}
+        after, secrets = self._sealed(memory.with_(**known))
+        for name in ("content", "tags", "expanded_keywords", "origin", "sealed"):
+            if getattr(after, name) != getattr(memory, name):
+                known[name] = getattr(after, name)
+        if "content" in known:
+            known["content_hash"] = text.content_hash(after.content)
+            if change.owner != self.access.principal:
+                known["status"] = self._screened(after, by_hand=False)[0].status
+        said = change.payload.get("revision") or {}
+        op, note = str(said.get("op") or "revise")[:40], str(said.get("note") or "")
+        op = "revise" if op == CONFLICT else op
+        return self._change(tx, memory, op, self._moment(change, memory.updated_at), note, extra=extra, **known), secrets
+
+    def _purge(self, tx: Transaction, change: Sent, memory: Memory | None) -> _Outcome:
+        if memory is not None:
+            self._erase_secrets(memory)
+            receipt = tx.erase(memory.id)
+            tx.append_audit(self.now(), self._actor, "purge", memory.id, receipt)
+        elif tx.tombstone_of(change.owner, change.memory) is None:
+            tx.put_tombstone(change.owner, change.memory)
+        return _Outcome("gone", change.memory)
+
+    def _edge(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> _Outcome:
+        target = self._heir(tx, change.owner, str(change.payload.get("target") or ""))
+        kind = one_of(str(change.payload.get("type") or ""), LINK_TYPES, "link type")
+        outcome = _Outcome("applied", memory.id, own=own)
+        if target == memory.id or tx.tombstone_of(change.owner, target) is not None:
+            return outcome
+        if change.op == "unlink":
+            tx.remove_link(memory.id, target, kind)
+        elif tx.get(target) is None:
+            raise NotFound(f"The memory {target} that this one is linked with is not on the server.", hint="It is sent again later.")
+        else:
+            tx.add_link(exchange.link_in(memory.id, {**change.payload, "target": target}))
+        return outcome
+
+    def _secret(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> _Outcome:
+        name = str(change.payload.get("name") or "")
+        if not name or len(name) > 200 or self.seal is None:
+            raise InvalidInput("A secret needs a name, and a server that can seal.")
+        if "plain" in change.payload:
+            secret = str(change.payload["plain"])
+        else:
+            secret = self.opened_from_wire(memory, name, change.payload.get("sealed"), change.memory)
+        sealed = self.seal.chain.seal(memory.owner, memory.id, name, secret)
+        tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+        tx.renumber(memory.id)
+        return _Outcome("applied", memory.id, own=own)
+
+    def opened_from_wire(self, memory: Memory, name: str, sealed: Any, id: str) -> str:
+        """A secret that travelled sealed with the key that both sides have.
+
+        Raises:
+            SealDenied: they have not the same key.
+        """
+        if self.seal is None or not isinstance(sealed, Mapping):
+            raise SealDenied("The secret cannot be opened here.")
+        try:
+            blob = base64.b64decode(str(sealed["blob"]), validate=True)
+        except (KeyError, ValueError):
+            raise InvalidInput("Not a sealed secret.") from None
+        return self.seal.chain.open(
+            memory.owner, str(sealed.get("memory") or id), name, blob, {"tier": "aes", "key": str(sealed.get("key"))}
+        )
+
+    def _wanted(self, change: Sent) -> dict[str, Any]:
+        known, extra = _split(change.payload.get("fields") or {})
+        return {**known, **extra}
+
+    def _foreign(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> set[str]:
+        """Fields that somebody else changed since the version that the replica knew."""
+        if memory.version <= change.base:
+            return set()
+        foreign = {
+            name
+            for revision in tx.revisions_of(memory.id)
+            if revision.version >= change.base and not _within(revision.version + 1, own) and revision.op != CONFLICT
+            for name in revision.before
+        } - {"content_hash", "updated_at"}
+        for group in _TOGETHER:
+            if foreign & group:
+                foreign |= group
+        return foreign
+
+    def _keep(self, tx: Transaction, change: Sent, memory: Memory, lost: Mapping[str, Any], reason: str) -> None:
+        """Keeps what a change wanted and did not get, as a revision; secrets in it are sealed."""
+        if not lost:
+            return
+        texts = {name: value for name, value in lost.items() if name in ("content", "expanded_keywords", "tags", "origin")}
+        if texts:
+            clean, secrets = self._sealed(memory.with_(**texts))
+            for name, one in secrets:
+                tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
+            lost = {**lost, **{name: getattr(clean, name) for name in texts}}
+        note = json.dumps({"operation": change.operation, "reason": reason, "fields": exchange.plain(lost)}, ensure_ascii=False)
+        writer = self.writer
+        at = self._moment(change, memory.created_at)
+        tx.add_revision(
+            Revision(memory.id, memory.version, at, CONFLICT, {}, self.access.principal, writer.client, writer.agent, writer.session, note)
+        )
+        tx.renumber(memory.id)
+
+    def _moment(self, change: Sent, least: datetime) -> datetime:
+        """When a change was made, by a clock that may be wrong: never in the server's future, never before what it changes."""
+        return max(least, min(change.at, self.now()))
+
+
+_TEXT = frozenset(("content", "category", "tags", "expanded_keywords", "importance", "scope"))
+
+
+def conflict_of(revision: Revision) -> dict[str, Any] | None:
+    """What a revision of the kind `conflict` keeps: operation, reason, fields; with who and when."""
+    if revision.op != CONFLICT or not revision.note:
+        return None
+    try:
+        told = json.loads(revision.note)
+    except ValueError:
+        return None
+    return {
+        "memory": revision.memory,
+        "operation": told.get("operation", ""),
+        "reason": told.get("reason", ""),
+        "fields": told.get("fields", {}),
+        "at": revision.at.isoformat(),
+        "actor": revision.actor,
+        "client": revision.client,
+        "agent": revision.agent,
+        "session": revision.session,
+    }
+
+
+def _split(fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Known fields, validated, and those of a newer version, as they came."""
+    if not isinstance(fields, Mapping):
+        raise InvalidInput("fields is not an object.")
+    known = exchange.checked({name: value for name, value in fields.items() if name in exchange.FIELDS})
+    extra = {str(name): value for name, value in fields.items() if name not in exchange.FIELDS and name not in _DERIVED and name != "extra"}
+    checks: dict[str, Any] = {
+        "content": text.checked_content,
+        "category": category_of,
+        "tags": drafts.checked_tags,
+        "expanded_keywords": drafts.checked_keywords,
+        "importance": drafts.checked_importance,
+        "scope": drafts.checked_scope,
+        "status": lambda value: one_of(value, STATUSES, "status"),
+        "trust": lambda value: one_of(value, TRUSTS, "trust"),
+    }
+    if len(json.dumps(extra)) > 65_536:
+        raise InvalidInput("Too many unknown fields.")
+    return {name: checks[name](value) if name in checks else value for name, value in known.items()}, extra
+
+
+def _different(memory: Memory, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if name in exchange.FIELDS and getattr(memory, name) != value}
+
+
+def _versions(before: Memory, after: Memory, own: Spans) -> Spans:
+    """The versions of a chain, with what was just made."""
+    if after.version == before.version:
+        return own
+    if own and own[-1][1] == before.version:
+        return [*own[:-1], [own[-1][0], after.version]]
+    return [*own[-63:], [before.version + 1, after.version]]
+
+
+def _within(version: int, spans: Spans) -> bool:
+    return any(first <= version <= last for first, last in spans)

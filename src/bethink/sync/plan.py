@@ -1,0 +1,75 @@
+"""What to do next, and when. Pure: chance is given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+Mark = tuple[int, int]
+#: Failures after which a change waits in the slow lane.
+QUICK_TRIES = 5
+#: Seconds between two tries in the slow lane.
+SLOW = 300.0
+#: The longest pause between two rounds that fail, in seconds.
+LONGEST = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What makes two replicas equal."""
+
+    #: To be fetched: the server's is newer, or is not here.
+    pull: tuple[str, ...] = ()
+    #: To be sent as new: the server does not have it.
+    store: tuple[str, ...] = ()
+    #: To be sent over an older state of the server, with that state's version.
+    again: tuple[tuple[str, int], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.pull or self.store or self.again)
+
+
+def repair(mine: Mapping[str, Mark], theirs: Mapping[str, Mark], busy: Collection[str] = ()) -> Repair:
+    """Compares (version, seq) by id. What is in `busy` has changes on the way, which will set it right."""
+    pull = [id for id, mark in theirs.items() if id not in busy and _newer(mark, mine.get(id))]
+    store = [id for id in mine if id not in theirs and id not in busy]
+    again = [(id, theirs[id][0]) for id, mark in mine.items() if id in theirs and id not in busy and theirs[id][0] < mark[0]]
+    return Repair(tuple(sorted(pull)), tuple(sorted(store)), tuple(sorted(again)))
+
+
+def _newer(theirs: Mark, mine: Mark | None) -> bool:
+    return mine is None or theirs[0] > mine[0] or (theirs[0] == mine[0] and theirs[1] != mine[1])
+
+
+def differing(mine: Sequence[str], theirs: Sequence[str]) -> list[int]:
+    """The parts whose digests differ."""
+    return [number for number, (one, other) in enumerate(zip(mine, theirs, strict=True)) if one != other]
+
+
+def batches(sized: Sequence[tuple[T, int]], count: int, size: int) -> list[list[T]]:
+    """Consecutive groups of at most `count` entries and `size` bytes; what is larger stands alone."""
+    groups: list[list[T]] = []
+    room = 0
+    for entry, weight in sized:
+        if not groups or len(groups[-1]) >= count or weight > room:
+            groups.append([])
+            room = size
+        groups[-1].append(entry)
+        room -= weight
+    return groups
+
+
+def pause_of_change(tries: int, chance: float) -> float:
+    """Seconds until a change that failed `tries` times is tried again; `chance` is 0..1."""
+    if tries >= QUICK_TRIES:
+        return SLOW * (1 + chance)
+    return float(2**tries) * (0.5 + chance)
+
+
+def pause_of_round(failures: int, interval: float, chance: float) -> float:
+    """Seconds until the next round: the interval when all is well, longer and longer when the server is away."""
+    if not failures:
+        return interval * (0.8 + 0.4 * chance)
+    return min(LONGEST, max(1.0, float(2 ** min(failures, 12)))) * (0.5 + chance)

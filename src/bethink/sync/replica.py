@@ -1,0 +1,394 @@
+"""This side of the wire: what is to be sent, and what becomes of the answers. All of it in the store's transactions."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from bethink import exchange
+from bethink.errors import BethinkError, InvalidInput, PeerError
+from bethink.model import Access, Memory, Revision
+from bethink.service.core import utc_now
+from bethink.service.replicating import CONFLICT
+from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
+from bethink.sync import merge
+from bethink.sync.peer import Json, WrongServer
+from bethink.sync.plan import Repair
+
+if TYPE_CHECKING:
+    from bethink.service.sealing import LazySeal
+
+#: What stands in the log as the reason when a secret cannot be sent safely.
+WITHHELD = "SecretWithheld"
+
+
+class Withheld(Exception):
+    """A change that must not be sent over this connection."""
+
+
+class Replica:
+    """A local store as one of the replicas of a server.
+
+    Args:
+        store: the local store.
+        user: the local name of whoever the key belongs to.
+        seal: opens and seals secrets here.
+    """
+
+    def __init__(self, store: ReplicaStore, user: str, *, seal: LazySeal | None = None, clock: Callable[[], datetime] = utc_now) -> None:
+        self.store = store
+        self.user = user
+        self.seal = seal
+        self.now = clock
+        #: The server cannot open what is sealed with the key of this side.
+        self.keys_differ = False
+
+    @property
+    def binding(self) -> Json | None:
+        return self.store.log.binding()
+
+    @property
+    def access(self) -> Access:
+        owners = tuple((self.binding or {}).get("owners", (self.user,)))
+        return Access(self.user, owners, owners)
+
+    def bind(self, hello: Mapping[str, Any], address: str, *, again: bool = False) -> bool:
+        """Ties the store to a server and a principal, once; True when it was tied now.
+
+        Args:
+            again: the person agreed to tie it to another one: everything is uploaded there.
+
+        Raises:
+            WrongServer: it is tied to another one.
+        """
+        server, principal = str(hello["server"]), str(hello["principal"])
+        bound = self.binding
+        tied = bound is not None and (bound["server"], bound["principal"], bound["user"]) == (server, principal, self.user)
+        if bound is not None and not tied and not again:
+            raise WrongServer(
+                f"This store is a replica for {bound['principal']!r} at {bound['url']}; the settings now name {principal!r} at {address}."
+            )
+        if tied and bound is not None and not again:
+            self._note_owners(hello.get("owners", ()), address)
+            return False
+        local = [self._local(str(owner["name"]), principal) for owner in hello["owners"]]
+        binding = {"server": server, "principal": principal, "user": self.user, "url": address, "owners": local}
+        with self.store.write(Access.local(self.user)) as tx:
+            tx.log.bind({**binding, "readonly": self._readonly(hello["owners"], principal)})
+            tx.log.unknow(None)
+            tx.log.put_fact("cursor", None)
+            if again:
+                for id in sorted(tx.log.waiting()):
+                    tx.log.drop(id)
+            tx.log.unknown_rows(local)
+        return True
+
+    def outgoing(self, limit: int) -> list[Change]:
+        """What can be sent now, in order."""
+        readonly = set((self.binding or {}).get("readonly", ()))
+        return [change for change in self.store.log.due(self.now(), limit) if change.owner not in readonly]
+
+    def wire(self, change: Change, *, sealed: bool, confidential: bool) -> Json | None:
+        """A change as it is sent; None when there is nothing left to send.
+
+        Args:
+            sealed: the server may have the same key for secrets.
+            confidential: nobody on the way can read what is sent.
+
+        Raises:
+            Withheld: it is a secret and would travel in the clear.
+        """
+        at = change.at.isoformat()
+        payload: Json = dict(change.payload or {})
+        if change.op == "store" and change.payload is None:
+            memory = self.store.get(self.access, [change.memory]).get(change.memory)
+            if memory is None:
+                return None
+            payload = {"fields": exchange.fields_of(memory), "at": memory.updated_at.isoformat()}
+        at = payload.pop("at", at)
+        if change.op == "secret":
+            found = self._secret(change, str(payload.get("name")), sealed=sealed and not self.keys_differ, confidential=confidential)
+            if found is None:
+                return None
+            payload = found
+        return {
+            "operation": change.operation,
+            "memory": change.memory,
+            "owner": self.remote(change.owner),
+            "op": change.op,
+            "base": change.base,
+            "previous": change.previous,
+            "payload": payload,
+            "at": at,
+        }
+
+    def settle(self, sent: Sequence[Change], answers: Iterable[Any]) -> int:
+        """Takes in the answers to what was sent; how many changes the server has now."""
+        told = {str(answer.get("operation")): answer for answer in answers if isinstance(answer, Mapping)}
+        done = 0
+        with self.store.write(self.access) as tx:
+            tx.unlogged()
+            for change in sent:
+                # None when somebody purged the memory meanwhile; another memory's when it was moved into its twin.
+                current = tx.log.get(change.operation)
+                answer = told.get(change.operation)
+                if current is not None and answer is not None:
+                    done += self._settled(tx, current, answer)
+        return done
+
+    def refuse(self, change: Change, code: str, message: str, hint: str) -> None:
+        """Keeps a change that the server does not take."""
+        with self.store.write(self.access) as tx:
+            tx.log.refuse(change.operation, {"code": code, "message": message, "hint": hint})
+
+    def delay(self, change: Change, until: datetime) -> None:
+        with self.store.write(self.access) as tx:
+            tx.log.delay(change.operation, until)
+
+    def drop(self, change: Change) -> None:
+        """There is nothing left to send."""
+        with self.store.write(self.access) as tx:
+            tx.log.settle(change.operation)
+
+    def absorb(self, page: Json, *, move_cursor: bool = True) -> int:
+        """Takes in a page of what changed on the server; how many memories it told of.
+
+        Raises:
+            PeerError: it is no such page.
+        """
+        try:
+            items, gone = list(page["items"]), list(page.get("gone", ()))
+            if "owners" in page:
+                self._note_owners(page["owners"], None)
+            with self.store.write(self.access) as tx:
+                tx.unlogged()
+                for stone in gone:
+                    self._gone(tx, str(stone["id"]), stone.get("twin"))
+                for item in items:
+                    self._take(tx, item)
+                if move_cursor:
+                    tx.log.put_fact("cursor", str(page["cursor"]))
+                tx.log.put_fact("heard", self.now().isoformat())
+        except (KeyError, TypeError, AttributeError, InvalidInput) as error:
+            raise PeerError(f"The server's answer cannot be read: {error}.") from error
+        return len(items) + len(gone)
+
+    def mend(self, found: Repair) -> None:
+        """Logs again what the server should have and has not."""
+        with self.store.write(self.access) as tx:
+            tx.unlogged()
+            for id in found.store:
+                memory = tx.get(id)
+                if memory is not None and not tx.log.pending(id):
+                    tx.log.unknow(id)
+                    tx.log.add(id, memory.owner, "store", None)
+                    self._log_belongings(tx, memory)
+            for id, version in found.again:
+                memory = tx.get(id)
+                if memory is not None and not tx.log.pending(id):
+                    fields = exchange.fields_of(memory)
+                    fields.pop("created_at", None)
+                    payload = {"fields": fields, "at": memory.updated_at.isoformat()}
+                    tx.log.add(id, memory.owner, "edit", payload, version)
+                    self._log_belongings(tx, memory)
+
+    def rewind(self) -> None:
+        """The server's order of changes begins anew."""
+        with self.store.write(self.access) as tx:
+            tx.log.rewind()
+            tx.log.put_fact("cursor", None)
+
+    def upload_unknown(self) -> int:
+        """Logs what neither the server nor the log knows."""
+        with self.store.write(self.access) as tx:
+            return tx.log.unknown_rows(self.access.readable)
+
+    def _settled(self, tx: ReplicaTransaction, change: Change, answer: Mapping[str, Any]) -> int:
+        match answer.get("result"):
+            case "applied" | "merged" | "conflict":
+                return self._adopt(tx, change, answer)
+            case "gone":
+                tx.log.settle(change.operation)
+                if change.op != "purge":
+                    self._gone(tx, change.memory, None)
+                return 1
+            case "unknown":
+                self._send_whole(tx, change)
+                return 0
+            case "refused":
+                if change.op == "secret" and answer.get("code") == "SealDenied" and not self.keys_differ:
+                    self.keys_differ = True
+                    return 0
+                reason = {name: str(answer.get(name, "")) for name in ("code", "message", "hint")}
+                tx.log.refuse(change.operation, reason)
+        return 0
+
+    def _adopt(self, tx: ReplicaTransaction, change: Change, answer: Mapping[str, Any]) -> int:
+        id, version, seq = str(answer["id"]), int(answer["version"]), int(answer["seq"])
+        known = tx.log.known(id)
+        whole = answer.get("memory")
+        if known is not None and known[1] > seq:
+            # Old news: what came by pulling is newer. It is asked again.
+            return 0
+        if (
+            whole is None
+            and known not in ((version - 1, known[1] if known else 0), (version, seq))
+            and not (known is None and version == 1)
+        ):
+            return 0
+        tx.log.settle(change.operation)
+        if id != change.memory:
+            tx.log.move(change.memory, id)
+            if tx.get(change.memory) is not None:
+                tx.erase(change.memory)
+            tx.log.unknow(change.memory)
+        if whole is not None:
+            self._take(tx, {"memory": whole, "links": answer.get("links", ())}, also_same=True)
+        else:
+            tx.log.know(id, version, seq)
+            tx.log.stamp(id, version + merge.edits_among(tx.log.pending(id)), seq)
+        return 1
+
+    def _take(self, tx: ReplicaTransaction, item: Mapping[str, Any], *, also_same: bool = False) -> None:
+        """Makes a memory here what the server says, with what is still to be sent on top."""
+        told = exchange.unpacked(item["memory"])
+        seq = told.seq or 0
+        remote = told.owner
+        server = told.with_(owner=self._local(remote, str((self.binding or {}).get("principal"))))
+        known = tx.log.known(server.id)
+        here = tx.get(server.id)
+        if known is not None and (known[1] > seq or (known[1] == seq and not also_same)):
+            if here is not None and known[1] == seq:
+                # The memory came with the answer to a change; what belongs to it comes only now.
+                self._take_conflicts(tx, here.id, item.get("conflicts", ()))
+                self._take_secrets(tx, here, remote, item.get("secrets", ()))
+            return
+        waiting = tx.log.pending(server.id)
+        merged = merge.overlaid(server, waiting, here)
+        tx.log.know(server.id, server.version, seq)
+        if merged is None:
+            return
+        if here is None:
+            tx.insert(merged)
+        elif merged != here:
+            changed = exchange.difference(merged, here)
+            tx.update(merged, here)
+            if changed:
+                actor = str((self.binding or {}).get("server", "server"))
+                tx.add_revision(
+                    Revision(here.id, here.version, self.now(), "sync", changed, actor, merged.client, merged.agent, merged.session)
+                )
+            if merged.sensitive and not here.sensitive:
+                tx.scrub_revisions(here.id)
+        links = [exchange.link_in(server.id, link) for link in item.get("links", ())]
+        tx.log.set_links(server.id, server.owner, merge.edges(server.id, links, waiting))
+        self._take_conflicts(tx, server.id, item.get("conflicts", ()))
+        self._take_secrets(tx, merged, remote, item.get("secrets", ()))
+
+    def _take_conflicts(self, tx: ReplicaTransaction, id: str, told: Sequence[Mapping[str, Any]]) -> None:
+        if not told:
+            return
+        here = {revision.note for revision in tx.revisions_of(id) if revision.op == CONFLICT}
+        for one in told:
+            note = json.dumps({name: one[name] for name in ("operation", "reason", "fields")}, ensure_ascii=False)
+            if note not in here:
+                at = datetime.fromisoformat(one["at"])
+                memory = tx.get(id)
+                version = memory.version if memory else 0
+                told_by = (one.get("actor") or "", one.get("client"), one.get("agent"), one.get("session"))
+                tx.add_revision(Revision(id, version, at, CONFLICT, {}, *told_by, note))
+
+    def _take_secrets(self, tx: ReplicaTransaction, memory: Memory, remote: str, told: Sequence[Mapping[str, Any]]) -> None:
+        """Secrets that came sealed with the key of both sides; what cannot be opened is asked of the server when it is wanted."""
+        if not told or self.seal is None:
+            return
+        for one in told:
+            try:
+                name = str(one["name"])
+                secret = self.seal.chain.open(
+                    remote, memory.id, name, base64.b64decode(str(one["blob"])), {"tier": "aes", "key": one.get("key")}
+                )
+                sealed = self.seal.chain.seal(memory.owner, memory.id, name, secret)
+            except (BethinkError, ValueError):
+                continue
+            tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+
+    def _gone(self, tx: ReplicaTransaction, id: str, twin: str | None) -> None:
+        """A memory was erased for good, or lives on in another one."""
+        if twin is not None:
+            tx.log.move(id, twin)
+        if tx.get(id) is not None:
+            tx.erase(id)
+        tx.log.drop(id)
+        tx.log.unknow(id)
+
+    def _send_whole(self, tx: ReplicaTransaction, change: Change) -> None:
+        """The server does not have the memory that a change is about: the memory comes first."""
+        tx.log.settle(change.operation)
+        memory = tx.get(change.memory)
+        if memory is None:
+            return
+        tx.log.unknow(memory.id)
+        if not any(one.op == "store" for one in tx.log.pending(memory.id)):
+            tx.log.add(memory.id, memory.owner, "store", None)
+        if change.op in ("link", "unlink", "secret"):
+            tx.log.add(memory.id, memory.owner, change.op, change.payload)
+
+    def _log_belongings(self, tx: ReplicaTransaction, memory: Memory) -> None:
+        for link in tx.links_of([memory.id]):
+            if link.source == memory.id:
+                tx.log.add(memory.id, memory.owner, "link", exchange.link_out(link))
+
+    def _note_owners(self, told: Iterable[Any], address: str | None) -> None:
+        """Whose memories this replica may hold; what it may hold no longer goes, unless something of it was never sent."""
+        bound = self.binding
+        if bound is None:
+            return
+        told = list(told)
+        owners = [self._local(str(owner["name"]), bound["principal"]) for owner in told]
+        readonly = self._readonly(told, bound["principal"])
+        after = {**bound, "owners": owners, "readonly": readonly, "url": address or bound["url"]}
+        if after == bound:
+            return
+        left = [owner for owner in bound["owners"] if owner not in owners]
+        with self.store.write(self.access) as tx:
+            tx.unlogged()
+            for owner in left:
+                for id in tx.log.ids_of(owner):
+                    if not tx.log.pending(id):
+                        tx.erase(id)
+                        tx.log.unknow(id)
+            tx.log.bind(after)
+
+    def _readonly(self, owners: Iterable[Any], principal: str) -> list[str]:
+        return [self._local(str(owner["name"]), principal) for owner in owners if not owner.get("write", True)]
+
+    def _secret(self, change: Change, name: str, *, sealed: bool, confidential: bool) -> Json | None:
+        found = {each: (blob, meta) for each, blob, meta in self.store.secrets_of(self.access, change.memory)}
+        if name not in found:
+            return None
+        if self.seal is None:
+            raise Withheld("There is nothing to open it with.")
+        chain = self.seal.chain
+        shared = chain.tiers.get("aes") if sealed else None
+        if shared is None and not confidential:
+            raise Withheld("It would travel in the clear.")
+        try:
+            secret = chain.open(change.owner, change.memory, name, *found[name])
+        except BethinkError as error:
+            raise Withheld(error.message) from error
+        if shared is None:
+            return {"name": name, "plain": secret}
+        closed = shared.seal(self.remote(change.owner), change.memory, name, secret)
+        blob = base64.b64encode(closed.blob).decode()
+        return {"name": name, "sealed": {"blob": blob, "key": str(closed.meta.get("key", "")), "memory": change.memory}}
+
+    def _local(self, remote: str, principal: str) -> str:
+        return self.user if remote == principal else remote
+
+    def remote(self, local: str) -> str:
+        """What the server calls an owner."""
+        return str((self.binding or {}).get("principal", local)) if local == self.user else local

@@ -1,0 +1,220 @@
+"""One round of replication with a server: send, fetch, compare. Sending and fetching do not depend on each other."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from bethink import exchange
+from bethink.errors import PeerError
+from bethink.service.replicating import PROTOCOL
+from bethink.stores.base import Change
+from bethink.sync import plan
+from bethink.sync.peer import Json, Peer, RequestFailed, RequestRefused
+from bethink.sync.replica import WITHHELD, Replica, Withheld
+
+#: Most changes and bytes in one request.
+_CHANGES = 200
+_BYTES = 4 << 20
+#: Memories fetched at once.
+PAGE = 200
+#: Pages or batches of one round that may bring nothing before it is called off.
+_IDLE = 3
+_WITHHELD_HINT = "Give both sides the same MEMORY_ENCRYPTION_KEY, or use https; then `bethink sync` sends it."
+
+
+@dataclass(slots=True)
+class Report:
+    """What a round did."""
+
+    sent: int = 0
+    fetched: int = 0
+    repaired: int = 0
+    #: What went wrong, by part of the round.
+    errors: dict[str, PeerError] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return not self.errors
+
+
+class Session:
+    """A replica in touch with its server.
+
+    Args:
+        told: called with (done so far, what) as work goes on.
+        stop: asked between two requests; True ends the round.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        peer: Peer,
+        *,
+        told: Callable[[str, int], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.replica = replica
+        self.peer = peer
+        self._told = told or (lambda what, count: None)
+        self._stop = stop
+        self._chance = chance
+        self._seals = False
+
+    def round(self, *, verify: bool = False) -> Report:
+        """Says hello, sends, fetches, and compares when asked to. What fails is in the report; nothing is raised."""
+        report = Report()
+        try:
+            self.connect()
+        except PeerError as error:
+            report.errors["hello"] = error
+            return report
+        for name, part in (("push", self.push), ("pull", self.pull)):
+            try:
+                count = part()
+            except PeerError as error:
+                report.errors[name] = error
+                continue
+            if name == "push":
+                report.sent = count
+            else:
+                report.fetched = count
+        if verify and report.ok:
+            try:
+                report.repaired = self.verify()
+                if report.repaired:
+                    report.sent += self.push()
+                    report.fetched += self.pull()
+            except PeerError as error:
+                report.errors["verify"] = error
+        return report
+
+    def connect(self, *, again: bool = False) -> Json:
+        """Makes sure that this is the server which the store belongs to; ties a new store to it.
+
+        Raises:
+            WrongServer, Unauthorized, Unreachable
+        """
+        hello = self.peer.hello()
+        try:
+            protocol = int(hello["protocol"])
+            self.replica.bind(hello, self.peer.address, again=again)
+            self._seals = bool(hello.get("seals"))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise PeerError(f"The server's greeting cannot be read: {error}.") from error
+        if protocol < PROTOCOL:
+            raise PeerError(f"The server speaks version {protocol} of the protocol, this is {PROTOCOL}.", hint="Upgrade the server.")
+        return hello
+
+    def push(self) -> int:
+        """Sends what waits, in order; answers how much the server has taken."""
+        done, idle = 0, 0
+        while not self._stop():
+            changes = self.replica.outgoing(_CHANGES)
+            if not changes:
+                break
+            ready = self._ready(changes)
+            settled = 0
+            for group in plan.batches([(pair, len(json.dumps(pair[1]))) for pair in ready], _CHANGES, _BYTES):
+                settled += self._send(group)
+            done += settled
+            idle = 0 if settled else idle + 1
+            self._told("sent", done)
+            if idle >= _IDLE or (not settled and not ready):
+                break
+        return done
+
+    def pull(self) -> int:
+        """Fetches what changed on the server since the last time; answers how many memories it told of."""
+        done = 0
+        log = self.replica.store.log
+        while not self._stop():
+            cursor = log.fact("cursor")
+            page = self.peer.changes(cursor, PAGE)
+            if page.get("reset") and cursor is not None:
+                # The server has lost some of its past: what it lost is here, and is sent before anything is fetched.
+                self.verify()
+                self.replica.rewind()
+                continue
+            done += self.replica.absorb(page)
+            self._told("fetched", done)
+            if not page.get("has_more"):
+                break
+        return done
+
+    def verify(self) -> int:
+        """Compares digests with the server and repairs what differs, both ways; answers how many memories differed."""
+        differing = self.replica.upload_unknown()
+        for owner, found in self.compare().items():
+            differing += len(found.pull) + len(found.store) + len(found.again)
+            self.replica.mend(found)
+            for start in range(0, len(found.pull), PAGE):
+                page = self.peer.fetch(found.pull[start : start + PAGE])
+                self.replica.absorb(page, move_cursor=False)
+            self._told(f"compared {owner}", differing)
+        return differing
+
+    def compare(self) -> dict[str, plan.Repair]:
+        """What differs, by owner. Only parts whose digests differ are looked at."""
+        log = self.replica.store.log
+        found = {}
+        busy = log.waiting()
+        for owner in self.replica.access.readable:
+            mine = {id: (version, seq) for id, version, seq in log.marks(owner)}
+            digest = exchange.digest((id, *mark) for id, mark in mine.items())
+            remote = self.replica.remote(owner)
+            try:
+                parts = plan.differing(digest, self.peer.digest(remote)["buckets"])
+                if not parts:
+                    continue
+                told = self.peer.marks(remote, parts)["marks"]
+                theirs = {str(id): (int(version), int(seq)) for id, version, seq in told}
+            except (KeyError, TypeError, ValueError) as error:
+                raise PeerError(f"The server's digest cannot be read: {error}.") from error
+            wanted = set(parts)
+            some = {id: mark for id, mark in mine.items() if exchange.bucket_of(id) in wanted}
+            if repair := plan.repair(some, theirs, busy):
+                found[owner] = repair
+        return found
+
+    def _ready(self, changes: Sequence[Change]) -> list[tuple[Change, Json]]:
+        ready = []
+        for change in changes:
+            try:
+                wire = self.replica.wire(change, sealed=self._seals, confidential=self.peer.confidential)
+            except Withheld as error:
+                self.replica.refuse(change, WITHHELD, f"A secret was not sent: {error}", _WITHHELD_HINT)
+                continue
+            if wire is None:
+                self.replica.drop(change)
+            else:
+                ready.append((change, wire))
+        return ready
+
+    def _send(self, group: Sequence[tuple[Change, Json]]) -> int:
+        """Sends a group; one that is refused as a whole is split until only what is refused is left behind."""
+        changes = [change for change, _ in group]
+        try:
+            answer = self.peer.push([wire for _, wire in group])
+        except (RequestRefused, RequestFailed) as error:
+            if isinstance(error, RequestRefused) and error.status in (401, 403):
+                # Somebody on the way may refuse a content; who refuses the key refuses the greeting as well.
+                self.peer.hello()
+            if len(group) > 1:
+                half = len(group) // 2
+                return self._send(group[:half]) + self._send(group[half:])
+            if isinstance(error, RequestRefused):
+                self.replica.refuse(changes[0], error.kind or f"HTTP{error.status}", error.message, error.hint)
+            else:
+                pause = plan.pause_of_change(changes[0].tries, self._chance())
+                self.replica.delay(changes[0], self.replica.now() + timedelta(seconds=pause))
+            return 0
+        answers: Any = answer.get("answers") if isinstance(answer, Mapping) else None
+        if not isinstance(answers, list):
+            raise PeerError("The server's answer holds no answers.")
+        return self.replica.settle(changes, answers)

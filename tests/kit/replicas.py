@@ -1,0 +1,125 @@
+"""A server and its replicas in one process: real files, no network."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bethink.exchange import packed
+from bethink.model import Access, Draft, Filter, Memory
+from bethink.seal import chain
+from bethink.service.core import Writer
+from bethink.service.feeding import Feeding
+from bethink.service.memories import Memories
+from bethink.service.sealing import LazySeal
+from bethink.stores.base import Store
+from bethink.stores.sqlite import SQLiteStore
+from bethink.sync.direct import DirectPeer
+from bethink.sync.peer import Peer
+from bethink.sync.replica import Replica
+from bethink.sync.session import Report, Session
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that moves a little at every look, and may be wrong."""
+
+    def __init__(self) -> None:
+        self.at = START
+        self.wrong = timedelta(0)
+        self._ticks = itertools.count()
+
+    def __call__(self) -> datetime:
+        self.at += timedelta(milliseconds=1)
+        return self.at + self.wrong
+
+
+def seal_in(folder: Path, key: str | None = None) -> LazySeal:
+    return LazySeal(lambda: chain.build(folder, encryption_key=key, use_keyring=False))
+
+
+class Server:
+    """The memories of one server."""
+
+    def __init__(self, folder: Path, *, store: Store | None = None, key: str | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.clock = Clock()
+        self.store = store or SQLiteStore(folder / "server.db")
+        self.seal = seal_in(folder, key)
+
+    def memories(self, user: str = "ann", access: Access | None = None) -> Memories:
+        return Memories(self.store, access or Access.local(user), seal=self.seal, clock=self.clock, writer=Writer("server"))
+
+    def serving(self, user: str = "ann", access: Callable[[], Access] | None = None) -> Callable[[], Feeding]:
+        return lambda: Feeding.of(self.memories(user, access() if access else None))
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class Machine:
+    """One machine with a store of its own, and its way to the server."""
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        server: Server,
+        *,
+        user: str = "local",
+        principal: str = "ann",
+        key: str | None = None,
+        access: Callable[[], Access] | None = None,
+        wrap: Callable[[Peer], Peer] = lambda peer: peer,
+        readable: tuple[str, ...] | None = None,
+    ) -> None:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        self.name = name
+        self.path = folder / name / "memory.db"
+        self.user = user
+        self.clock = Clock()
+        self.seal = seal_in(folder / name, key)
+        self.peer = wrap(DirectPeer(server.serving(principal, access), "direct:server"))
+        self._readable = readable
+        self.open()
+
+    def open(self) -> None:
+        self.store = SQLiteStore(self.path)
+        self.replica = Replica(self.store, self.user, seal=self.seal, clock=self.clock)
+
+    def reopen(self) -> None:
+        """As after a crash: nothing is left but the file."""
+        self.store.close()
+        self.open()
+
+    @property
+    def memories(self) -> Memories:
+        return Memories(self.store, self.replica.access, seal=self.seal, clock=self.clock, writer=Writer(self.name))
+
+    def say(self, content: str, **fields: Any) -> Memory:
+        return self.memories.remember(Draft(content, verbatim=True, **fields)).memory
+
+    def sync(self, *, verify: bool = False) -> Report:
+        return self.session().round(verify=verify)
+
+    def session(self) -> Session:
+        return Session(self.replica, self.peer, chance=lambda: 0.5)
+
+
+def everything(store: Store, access: Access, *, own: str) -> dict[str, dict[str, Any]]:
+    """All that replicas must agree on, by id."""
+    every = Filter(statuses=())
+    found: dict[str, dict[str, Any]] = {}
+    for where in (every, Filter(statuses=(), deleted=True), Filter(statuses=(), expired=True)):
+        for memory in store.walk(access, where, START):
+            shape = packed(memory)
+            shape["owner"] = "own" if memory.owner == own else memory.owner
+            found[memory.id] = shape
+    for id, shape in found.items():
+        shape["links"] = sorted((link.target, link.type) for link in store.links_of(access, [id]) if link.source == id)
+        shape["conflicts"] = sorted(one.note for one in store.revisions_named(access, "conflict", [id]))
+    return found
