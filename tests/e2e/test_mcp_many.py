@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import apsw
@@ -53,10 +53,12 @@ def test_eight_servers_and_the_command_line_store_and_recall_at_once(home: Path,
     with ThreadPoolExecutor(PROCESSES + 1) as pool:
         typed = pool.submit(command, stop)
         stores = [pool.submit(store, number) for number in range(PROCESSES)]
-        for one in stores:
-            one.result()
+        # A failure of one must not leave the command line at work for ever.
+        wait(stores)
         stop.set()
         count = typed.result()
+        for one in stores:
+            one.result()
     assert problems == []
     every = set().union(*ids)
     assert len(every) == PROCESSES * each

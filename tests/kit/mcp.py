@@ -82,7 +82,7 @@ class Bare:
         self.process.stdin.write(data + b"\n")
         self.process.stdin.flush()
 
-    def answer(self, seconds: float = 20) -> Json:
+    def answer(self, seconds: float = 120) -> Json:
         """The next line of the server."""
         got = self._answers.get(timeout=seconds)
         assert got is not None, "the server has gone"
