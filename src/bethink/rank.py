@@ -24,6 +24,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from bethink import text
@@ -250,6 +251,7 @@ def _stems(memory: Memory) -> set[str]:
     return {_stem(word) for word in text.words(everything)}
 
 
+@lru_cache(maxsize=16_384)
 def _stem(word: str) -> str:
     """Good enough to compare two words by: without the commonest English endings."""
     for ending in ("ing", "ed", "es", "s", "e"):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Candidates that each signal brings to the ranking.
 CANDIDATES = 100
+#: Candidates, at least, when words alone decide: their order hardly changes any more.
+WITHOUT_VECTORS = 40
 MAX_LIMIT = 1000
 #: A question longer than this is a document; its beginning asks.
 MAX_QUESTION = 8_000
@@ -44,7 +46,7 @@ class Reading(Core):
             query.expanded,
             query.where,
             self.now(),
-            k=max(CANDIDATES, query.limit),
+            k=_candidates(query.limit, vectors is not None),
             use_keywords=query.mode != "semantic",
             vector=vectors.vector if vectors else None,
             with_vectors=vectors is not None,
@@ -136,6 +138,11 @@ class Reading(Core):
     def _uses(self) -> set[str]:
         uses: set[str] = self.__dict__.setdefault("_used", set())
         return uses
+
+
+def _candidates(limit: int, with_vectors: bool) -> int:
+    """How many candidates each signal brings for an answer of `limit` hits."""
+    return max(limit, CANDIDATES if with_vectors else min(max(4 * limit, WITHOUT_VECTORS), CANDIDATES))
 
 
 def _checked(query: Query) -> Query:

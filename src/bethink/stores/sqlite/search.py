@@ -23,9 +23,9 @@ from bethink.stores.where import Where, matching, visible
 #: content, keywords, tags, category, extra
 WEIGHTS = (1.0, 0.8, 0.7, 0.3, 0.6)
 #: About how many rows a question's rarest words may bring for each candidate that is wanted; each of them is scored.
-ROWS = 20
+ROWS = 40
 #: About how many occurrences of all words are counted for each of them, to score these rows.
-COUNTED = 100
+COUNTED = 200
 #: From so many rare words on, the others add nothing that tells rows apart.
 ENOUGH = 6
 #: How much more is looked at when a filter leaves nearly nothing of that.
@@ -144,11 +144,11 @@ def _by_keywords(db: apsw.Connection, where: Where, terms: Sequence[Term], k: in
     present = [term for term in terms if term.documents][:MAX_TERMS]
     if not present:
         return {}
-    for factor in (1, WIDER):
-        # A single word is asked for whatever it costs.
-        rare = _affordable(present, ROWS * k * factor) or present[: len(present) == 1]
+    for factor in (min(k, 100), min(k, 100) * WIDER):
+        # All words never bring more rows than there are; a single word is asked for whatever it costs.
+        rare = present if documents <= ROWS * factor else _affordable(present, ROWS * factor) or present[: len(present) == 1]
         others = present[len(rare) :]
-        counted = _affordable(others, COUNTED * k * factor - sum(term.documents for term in rare)) if len(rare) < ENOUGH else []
+        counted = _affordable(others, COUNTED * factor - sum(term.documents for term in rare)) if len(rare) < ENOUGH else []
         found = _match(db, where, rare, counted, k, documents) if rare else {}
         _add_held_together(db, where, others, found, k, documents)
         if len(found) >= min(k, 20) or not others:
