@@ -100,7 +100,8 @@ def asked(model: Model, window: Sequence[Row], budget: Budget, system: str, shap
         finally:
             budget.settle(reserved, answer)
         try:
-            return items_in(answer.text)
+            kinds = shape["properties"]["items"]["items"]["properties"]["kind"]["enum"]
+            return [item for item in items_in(answer.text) if item.kind in kinds]
         except Refused:
             if attempt == 2:
                 raise

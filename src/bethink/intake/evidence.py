@@ -125,7 +125,8 @@ def _around(row: Row, rows: Sequence[Row]) -> Sequence[Row]:
 
 def share(content: str, said: str) -> float:
     """The share of a content's informative words that are in `said`, endings aside."""
-    words = [_stem(word) for word in text.informative(content) if len(word) > 2]
+    # Who is spoken of need not be named in what that person says.
+    words = [_stem(word) for word in text.informative(content) if len(word) > 2 and word not in ("user", "users")]
     known = {_stem(word) for word in text.words(said)}
     return sum(word in known for word in words) / len(words) if words else 0.0
 
@@ -136,7 +137,7 @@ def values(content: str) -> set[str]:
 
 
 def _stem(word: str) -> str:
-    for ending in ("ing", "ed", "es", "s", "e"):
-        if len(word) > len(ending) + 3 and word.endswith(ending):
+    for ending in ("ing", "ed", "es", "s", "e", "d"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]
     return word

@@ -35,6 +35,8 @@ class Talk:
         self.path = root / "-home-u-app" / f"{session}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._count = 0
+        # Two sessions never say the same at the same moment: that would be a copy.
+        self._began = datetime(2026, 10, 1, tzinfo=UTC) + timedelta(days=ord(session[-1]) - ord("1"))
 
     def line(self, entry: dict[str, Any] | bytes) -> None:
         data = entry if isinstance(entry, bytes) else json.dumps(entry).encode() + b"\n"
@@ -66,7 +68,7 @@ class Talk:
             "uuid": f"{self.session}-{self._count}",
             "sessionId": self.session,
             "cwd": self.cwd,
-            "timestamp": (datetime(2026, 10, 1, tzinfo=UTC) + timedelta(seconds=self._count)).isoformat(),
+            "timestamp": (self._began + timedelta(seconds=self._count)).isoformat(),
             "message": message,
         }
 
