@@ -74,7 +74,7 @@ def test_every_set_is_well_formed_and_always_the_same(name: str) -> None:
 
 
 def test_the_tools_and_instructions_stay_cheap() -> None:
-    listed = [server._listed(tool).model_dump(by_alias=True, exclude_none=True) for tool in toolsets.named("default")]
+    listed = [server.listed(tool).model_dump(by_alias=True, exclude_none=True) for tool in toolsets.named("default")]
     # What a host puts before the model: names, descriptions and parameters.
     told = json.dumps([{name: tool[name] for name in ("name", "description", "inputSchema")} for tool in listed])
     assert text.tokens(told) < 2_000
@@ -83,7 +83,7 @@ def test_the_tools_and_instructions_stay_cheap() -> None:
 
 
 def test_hints_say_what_a_tool_does() -> None:
-    hints = {tool.name: server._listed(tool).annotations for tool in toolsets.named("default")}
+    hints = {tool.name: server.listed(tool).annotations for tool in toolsets.named("default")}
     assert all(hint is not None and hint.open_world_hint is False and hint.title for hint in hints.values())
     assert {name for name, hint in hints.items() if hint and hint.read_only_hint} == {
         "memory_recall", "memory_get", "memory_list", "memory_context", "memory_count", "secret_get",
