@@ -19,8 +19,16 @@ def sqlite(folder: Path) -> Opening:
     return lambda: SQLiteStore(folder / "memory.db")
 
 
+def postgres(folder: Path) -> Opening:
+    from bethink.stores.postgres import PostgresStore
+    from kit.postgres import shared
+
+    url = shared().migrated()
+    return lambda: PostgresStore(url, pool_size=8, migrating=False)
+
+
 #: Name → how a test's store is opened; a folder of the test's own is given.
-BACKENDS: dict[str, Callable[[Path], Opening]] = {"sqlite": sqlite}
+BACKENDS: dict[str, Callable[[Path], Opening]] = {"sqlite": sqlite, "postgres": postgres}
 
 
 @pytest.fixture(params=BACKENDS)

@@ -23,6 +23,8 @@ from typing import Any
 import psycopg
 import pytest
 
+#: As most installations have it: letters of every script are letters.
+_LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 _numbers = itertools.count(1)
 _cluster: Cluster | None = None
 
@@ -42,7 +44,8 @@ class Cluster:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
         self._options = ["-c", "max_connections=120", *(() if durable else ("-c", "fsync=off", "-c", "synchronous_commit=off")), *options]
         self._process: subprocess.Popen[bytes] | None = None
-        self._run("initdb", "-D", str(self.folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self._template: str | None = None
+        self._run("initdb", "-D", str(self.folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", *_LOCALE, "--no-sync")
         self.start()
         atexit.register(self.close)
 
@@ -72,17 +75,26 @@ class Cluster:
             self._process.wait()
             self._process = None
 
-    def database(self) -> str:
-        """The URL of a new, empty database."""
+    def database(self, template: str = "template1") -> str:
+        """The URL of a new database: empty, or a copy of another."""
         name = f"t{os.getpid()}_{next(_numbers)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return self.url(name)
 
+    def migrated(self) -> str:
+        """The URL of a new database with our schema, copied from one that is migrated once."""
+        from bethink.stores.postgres import schema
+
+        if self._template is None:
+            url = self.database()
+            schema.migrate(url)
+            self._template = name_in(url)
+        return self.database(self._template)
+
     def drop(self, url: str) -> None:
-        name = url.partition("@/")[2].partition("?")[0]
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
+            connection.execute(f"DROP DATABASE IF EXISTS {name_in(url)} WITH (FORCE)".encode())
 
     def close(self) -> None:
         self.kill()
@@ -97,6 +109,11 @@ class Cluster:
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": [], "cwd": "/"}
+
+
+def name_in(url: str) -> str:
+    """The name of the database in a URL of `Cluster.url`."""
+    return url.partition("@/")[2].partition("?")[0]
 
 
 @contextmanager

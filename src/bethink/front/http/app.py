@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import Scope
 
 from bethink.front.http import errors, mcp
-from bethink.front.http.door import Door, Gate, challenge, listed
+from bethink.front.http.door import METRICS, OPEN, Door, Gate, challenge, listed
 from bethink.front.http.routes import care, files, memories, recall, sync, system, truth
 from bethink.front.http.server import Server
 
@@ -74,7 +76,7 @@ def create_app(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
     app.state.server = server
     #: Context managers of parts that live as long as the application.
     app.state.entered = []
-    errors.install(app, lambda request, error: challenge(server, error, request.scope, request.headers))
+    errors.install(app, lambda request, error: challenge(server, error, request.scope, request.headers), allowed)
     for part in PARTS:
         app.include_router(part)
     mcp.mount(app, server)
@@ -98,6 +100,30 @@ def _middleware(settings: Settings, server: Server) -> list[Middleware]:
     return [*layers, Middleware(Gate, server=server)]
 
 
+def _linked(document: dict[str, Any]) -> None:
+    """Says which operations take the id of a memory that was stored (OpenAPI links)."""
+    links = {
+        operation["operationId"]: {"operationId": operation["operationId"], "parameters": {"id": "$response.body#/id"}}
+        for path, operations in document["paths"].items()
+        for operation in operations.values()
+        if "/memories/{id}" in path and "{target}" not in path
+    }
+    for status in ("200", "201"):
+        document["paths"]["/api/memories"]["post"]["responses"][status]["links"] = links
+
+
+def allowed(scope: Scope) -> str:
+    """What can be done with an address: an Allow header."""
+    methods = {
+        method
+        for part in PARTS
+        for route in part.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(scope["path"])
+        for method in route.methods or ()
+    }
+    return ", ".join(sorted(methods))
+
+
 def _describe(app: FastAPI) -> None:
     """The OpenAPI document names both ways to send a key; /docs shows it."""
     plain = app.openapi
@@ -109,6 +135,10 @@ def _describe(app: FastAPI) -> None:
             "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
         }
         document["security"] = [{"bearer": []}, {"key": []}]
+        for path in (*OPEN, METRICS):
+            for operation in document["paths"].get(path, {}).values():
+                operation["security"] = []
+        _linked(document)
         return document
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to change the document

@@ -65,6 +65,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
             400: "The request cannot be read.",
             401: "Credentials are missing or not valid.",
             403: "The credentials do not allow this.",
+            405: "This cannot be done with this address.",
             404: "There is no such thing, or it is not yours.",
             409: "The state forbids it.",
             413: "The request is too large.",

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
 from bethink.errors import (
     BethinkError,
@@ -117,11 +118,12 @@ def of(error: BethinkError, challenge: str = "") -> Response:
     return problem(status, error.message, error.hint, error.code, headers)
 
 
-def install(app: FastAPI, challenge: Callable[[Request, BethinkError], str]) -> None:
+def install(app: FastAPI, challenge: Callable[[Request, BethinkError], str], allowed: Callable[[Scope], str]) -> None:
     """Has every error of the routes answered in the one shape.
 
     Args:
         challenge: the WWW-Authenticate header of an error.
+        allowed: the Allow header of an address.
     """
 
     async def ours(request: Request, error: Exception) -> Response:
@@ -143,7 +145,8 @@ def install(app: FastAPI, challenge: Callable[[Request, BethinkError], str]) -> 
             return await ours(request, error.__cause__)
         hints = {404: "See /docs for what there is.", 405: "See /docs for what can be done with this address."}
         code = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "HttpError")
-        return problem(error.status_code, str(error.detail), hints.get(error.status_code, ""), code, error.headers)
+        headers = {"Allow": allowed(request.scope)} if error.status_code == 405 else error.headers
+        return problem(error.status_code, str(error.detail), hints.get(error.status_code, ""), code, headers)
 
     app.add_exception_handler(BethinkError, ours)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -17,7 +17,12 @@ When = Annotated[
     str, StringConstraints(max_length=64), Field(description="A date, a time with offset, or an age such as 30d.", examples=["2026-01-31"])
 ]
 ScopeName = Literal["global", "project", "task"]
-_CATEGORY = Field(default=None, description=f"One of {', '.join(CATEGORIES)}, or an alias of one.", examples=["decisions"])
+_CATEGORY = Field(
+    default=None,
+    description="An alias of a category, such as its singular, is accepted too.",
+    json_schema_extra={"enum": [*CATEGORIES, None]},
+)
+_STATUS = Field(default=None, json_schema_extra={"enum": [*STATUSES, None]})
 
 
 class Asked(BaseModel):
@@ -45,7 +50,7 @@ class NewMemory(Asked):
     id: Annotated[str, StringConstraints(max_length=128)] | None = Field(default=None, description="A UUID made by the client.")
     source: Name | None = None
     trust: Literal["user_stated", "agent_inferred", "imported", "external"] | None = None
-    status: Name | None = Field(default=None, description=f"One of {', '.join(STATUSES)}.")
+    status: Name | None = _STATUS
     session: Name | None = None
     client: Name | None = None
     agent: Name | None = None
@@ -60,12 +65,12 @@ class NewMemory(Asked):
 
 
 class Edit(Asked):
-    content: Annotated[str, Field(max_length=70_000)] | None = None
+    content: Annotated[str, Field(min_length=1, max_length=70_000)] | None = None
     category: Name | None = _CATEGORY
     tags: Tags | None = None
     expanded_keywords: Words | None = None
     importance: float | None = Field(default=None, ge=0, le=1)
-    status: Name | None = None
+    status: Name | None = _STATUS
     sensitive: bool | None = None
     project: Name | None = Field(default=None, description="Moves it into a project.")
     task: Name | None = None
@@ -93,7 +98,7 @@ class Question(Asked):
     since: When | None = None
     before: When | None = None
     as_of: When | None = Field(default=None, description="As it was known then.")
-    status: Name | None = None
+    status: Name | None = _STATUS
     mode: Literal["hybrid", "keyword", "semantic", "rrf"] | None = None
     sort_by: Literal["relevance", "importance", "recency"] | None = None
     limit: int | None = Field(default=None, ge=1, le=10_000)
@@ -106,7 +111,7 @@ class Question(Asked):
 
 
 class Candidate(Asked):
-    content: Annotated[str, Field(max_length=70_000)]
+    content: Annotated[str, Field(min_length=1, max_length=70_000)]
     category: Name | None = _CATEGORY
     project: Name | None = None
     task: Name | None = None
@@ -120,7 +125,7 @@ class NewLink(Asked):
 
 
 class NewEntity(Asked):
-    name: Name
+    name: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     description: Words = ""
     aliases: list[Name] = Field(default_factory=list, max_length=64)
     parent: Name | None = None

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from psycopg.types.json import Jsonb
 
 from bethink.errors import EmbedderMismatch, StoreError
-from bethink.model import Access, Filter, Link, Memory, Page, Revision
+from bethink.model import Access, Filter, Link, Memory, Page, Revision, new_id
 from bethink.rank import Found
 from bethink.stores.base import AuditEntry, Capabilities, Feed, Plan, Tombstone
 from bethink.stores.postgres import schema, search
 from bethink.stores.postgres.connection import Connection, Database
 from bethink.stores.postgres.rows import SELECT, memory_of, revision_of, storable
-from bethink.stores.postgres.transaction import DIALECT, PostgresTransaction, chained, links_of, mend
+from bethink.stores.postgres.transaction import DIALECT, PostgresTransaction, chained, links_of, mend, of_visible
 from bethink.stores.where import Where, matching, visible
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class PostgresStore:
         self._database = Database(url, size=pool_size)
         self._frequencies = search.Frequencies()
         self._identity: Identity | None = None
+        #: Whose claims on missing vectors are this process's own.
+        self._name = new_id()
 
     def close(self) -> None:
         self._database.close()
@@ -128,7 +130,7 @@ class PostgresStore:
         return sorted(((one.memory, one.cosine) for one in found if one.cosine is not None), key=lambda pair: -pair[1])[:k]
 
     def revisions(self, access: Access, id: str) -> list[Revision]:
-        where = _owned(access)
+        where = _owned(access, "revisions")
         where.equals("memory", id)
         sql = (
             f"SELECT memory, version, at, op, before, actor, client, agent, session, note FROM revisions WHERE {where.sql} ORDER BY number"
@@ -137,12 +139,13 @@ class PostgresStore:
             return [revision_of(row) for row in db.execute(sql, where.values)]
 
     def revisions_named(self, access: Access, op: str, ids: Sequence[str] | None = None) -> list[Revision]:
-        where = _owned(access)
-        where.equals("op", op)
+        where = self._visible(access)
+        where.equals("r.op", op)
         if ids is not None:
-            where.add(f"memory = ANY ({where.bind(list(ids))})")
+            where.add(f"r.memory = ANY ({where.bind(list(ids))})")
         sql = (
-            f"SELECT memory, version, at, op, before, actor, client, agent, session, note FROM revisions WHERE {where.sql} ORDER BY number"
+            "SELECT r.memory, r.version, r.at, r.op, r.before, r.actor, r.client, r.agent, r.session, r.note FROM revisions r "
+            f"JOIN memories m ON m.owner = r.owner AND m.id = r.memory WHERE {where.sql} ORDER BY r.number"
         )
         with self._reading(access) as db:
             return [revision_of(row) for row in db.execute(sql, where.values)]
@@ -152,14 +155,14 @@ class PostgresStore:
             return links_of(db, access, ids)
 
     def secrets_of(self, access: Access, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
-        where = _owned(access)
+        where = _owned(access, "secrets")
         where.equals("memory", id)
         with self._reading(access) as db:
             rows = db.execute(f"SELECT name, sealed, meta FROM secrets WHERE {where.sql} ORDER BY name", where.values).fetchall()
         return [(name, bytes(sealed), meta) for name, sealed, meta in rows]
 
     def walk_secrets(self, access: Access) -> Iterator[tuple[str, str, str, bytes, dict[str, Any]]]:
-        where = _owned(access)
+        where = _owned(access, "secrets")
         sql = f"SELECT owner, memory, name, sealed, meta FROM secrets WHERE {where.sql} ORDER BY memory, name"
         with self._reading(access) as db:
             rows = db.execute(sql, where.values).fetchall()
@@ -210,7 +213,7 @@ class PostgresStore:
             )
 
     def audit(self, access: Access, *, after: int = 0) -> Iterator[AuditEntry]:
-        where = _owned(access)
+        where = _owned(access, "audit")
         where.add(f"number > {where.bind(after)}")
         sql = f"SELECT number, at, actor, action, subject, detail, digest FROM audit WHERE {where.sql} ORDER BY at, number"
         with self._reading(access) as db:
@@ -263,7 +266,7 @@ class PostgresStore:
         return Feed(tuple(found.values()), gone, reached, has_more)
 
     def counters(self, access: Access) -> dict[str, int]:
-        where = _owned(access)
+        where = _owned(access, "counters")
         with self._reading(access) as db:
             found = dict(db.execute(f"SELECT owner, seq FROM counters WHERE {where.sql}", where.values).fetchall())
         return {owner: int(found.get(owner, 0)) for owner in access.readable}
@@ -306,13 +309,15 @@ class PostgresStore:
 
     def pending_vectors(self, limit: int) -> list[tuple[int, str]]:
         sql = (
-            f"WITH taken AS (SELECT owner, id FROM pending_vectors WHERE claimed_at IS NULL OR claimed_at < now() - interval '{_CLAIM}' "
-            "ORDER BY id DESC LIMIT %s FOR UPDATE SKIP LOCKED), "
-            "claimed AS (UPDATE pending_vectors p SET claimed_at = now() FROM taken t WHERE p.owner = t.owner AND p.id = t.id) "
+            f"WITH taken AS (SELECT owner, id FROM pending_vectors "
+            f"WHERE claimed_at IS NULL OR claimed_by = %(me)s OR claimed_at < now() - interval '{_CLAIM}' "
+            "ORDER BY id DESC LIMIT %(limit)s FOR UPDATE SKIP LOCKED), "
+            "claimed AS (UPDATE pending_vectors p SET claimed_at = now(), claimed_by = %(me)s "
+            "FROM taken t WHERE p.owner = t.owner AND p.id = t.id) "
             "SELECT m.number, m.content FROM taken t JOIN memories m ON m.owner = t.owner AND m.id = t.id"
         )
         with self._database.transaction(None) as db:
-            return [(number, content) for number, content in db.execute(sql, (limit,))]
+            return [(number, content) for number, content in db.execute(sql, {"me": self._name, "limit": limit})]
 
     def put_vectors(self, identity: Identity, vectors: Iterable[tuple[int, str, Sequence[Passage]]]) -> int:
         stored = self.embedder()
@@ -329,7 +334,8 @@ class PostgresStore:
             db.execute("TRUNCATE windows")
             db.execute("DELETE FROM facts WHERE name = 'embedder'")
             db.execute(
-                "INSERT INTO pending_vectors (owner, id) SELECT owner, id FROM memories ON CONFLICT (owner, id) DO UPDATE SET claimed_at = NULL"
+                "INSERT INTO pending_vectors (owner, id) SELECT owner, id FROM memories "
+                "ON CONFLICT (owner, id) DO UPDATE SET claimed_at = NULL"
             )
         self._identity = None
 
@@ -397,9 +403,15 @@ class PostgresStore:
             return [memory_of(row) for row in db.execute(f"SELECT {SELECT} FROM memories m WHERE {where.sql}", where.values)]
 
 
-def _owned(access: Access) -> Where:
+def _owned(access: Access, table: str) -> Where:
+    """The rows of a table beside the memories that `access` may read."""
     where = Where(DIALECT)
+    if table in ("revisions", "secrets"):
+        where.add(of_visible(table, "memory", where, access))
+        return where
     where.within("owner", access.readable)
+    if table == "audit" and access.project is not None:
+        where.add(of_visible("audit", "subject", where, access))
     return where
 
 

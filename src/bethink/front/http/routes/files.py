@@ -82,6 +82,8 @@ async def import_(memories: Writes, request: Request) -> Response:
     with SpooledTemporaryFile(_IN_MEMORY) as file:
         async for part in request.stream():
             file.write(part)
+        if not file.tell():
+            raise InvalidInput("The body is empty.", hint="Send a JSON array, or one object a line.")
         file.seek(0)
         answers: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed when it has been sent
         await anyio.to_thread.run_sync(_store_all, memories, file, answers)

@@ -85,6 +85,7 @@ CREATE TABLE pending_vectors (
     owner text NOT NULL,
     id text NOT NULL,
     claimed_at timestamptz,
+    claimed_by text,
     PRIMARY KEY (owner, id),
     FOREIGN KEY (owner, id) REFERENCES memories (owner, id) ON DELETE CASCADE
 );
