@@ -15,6 +15,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import InlineTable
 
+from bethink.config import SETTINGS
 from bethink.errors import ConfigError
 from bethink.hosts import jsonc
 from bethink.hosts.base import APPROVED_TOOLS
@@ -74,12 +75,18 @@ def _claude(scope: ScopeName, command: Command, place: Place) -> Iterator[FileCh
         handler: dict[str, Any] = {"type": "command", "command": command[0], "args": [*command[1:], "hook", "claude"]}
         handler |= {"timeout": timeout} if timeout else {}
         entries[event] = {"matcher": _PERMISSION_MATCHER, "hooks": [handler]} if event == "PermissionRequest" else {"hooks": [handler]}
+    if place.env.get("MEMORY_HOOK_ON_FAILURE", "") not in ("", "0"):
+        entries["PostToolUseFailure"] = entries["UserPromptSubmit"]
     yield _hooks(settings, "claude", entries)
 
 
 def _codex(scope: ScopeName, command: Command, place: Place) -> Iterator[FileChange]:
     folder = _project(place) / ".codex" if scope == "project" else place.root("codex")
-    yield _toml(folder / "config.toml", "MCP server", ("mcp_servers", SERVER), {"command": command[0], "args": [*command[1:], "mcp"]})
+    server: dict[str, Any] = {"command": command[0], "args": [*command[1:], "mcp"]}
+    if forwarded := _settings_in(place.env):
+        # Codex starts servers with hardly a variable, and hooks with all of them: both must find the same memory.
+        server["env_vars"] = forwarded
+    yield _toml(folder / "config.toml", "MCP server", ("mcp_servers", SERVER), server)
     entries: dict[str, Any] = {}
     for event in _CODEX_EVENTS:
         handler = {"type": "command", "command": _shell((*command, "hook", "codex"), place), "timeout": 10}
@@ -137,6 +144,11 @@ def _vscode(scope: ScopeName, command: Command, place: Place) -> Iterator[FileCh
     path = (_project(place) / ".vscode" if scope == "project" else place.root("vscode")) / "mcp.json"
     server = {"type": "stdio", "command": command[0], "args": [*command[1:], "mcp"]}
     yield _json(path, "MCP server", [(("servers", SERVER), server)])
+
+
+def _settings_in(env: Mapping[str, str]) -> list[str]:
+    """The names of our settings that are set."""
+    return sorted({name for setting in SETTINGS for name in (setting.name, *setting.aliases) if env.get(name)})
 
 
 def _project(place: Place) -> Path:
