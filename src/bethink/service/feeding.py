@@ -17,6 +17,8 @@ from bethink.stores.base import Store
 _SERVER = Access.local("@server")
 #: Most memories in one answer.
 MAX_PAGE = 1000
+#: About as many characters of contents are in one answer.
+_MAX_CONTENT = 4 << 20
 #: Most changes in one request.
 MAX_CHANGES = 500
 
@@ -65,7 +67,11 @@ class Feeding(Replicating):
         """
         server = server_id(self.store)
         since, reset = self._place(cursor, server)
-        feed = self.store.changes(self.access, since, max(1, min(limit, MAX_PAGE)))
+        limit = max(1, min(limit, MAX_PAGE))
+        feed = self.store.changes(self.access, since, limit)
+        while limit > 1 and sum(len(memory.content) for memory in feed.memories) > _MAX_CONTENT:
+            limit //= 4
+            feed = self.store.changes(self.access, since, max(1, limit))
         return {
             "protocol": PROTOCOL,
             "server": server,

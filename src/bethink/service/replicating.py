@@ -91,7 +91,7 @@ class Replicating(Writing):
     """Applies what replicas send. Made for one request; its writer is whoever made the change."""
 
     @classmethod
-    def of(cls, memories: Writing) -> Replicating:
+    def of(cls, memories: Writing) -> Self:
         """The same memories with the replicas' side."""
         return cls(
             memories.store,

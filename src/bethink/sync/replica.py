@@ -163,6 +163,8 @@ class Replica:
             items, gone = list(page["items"]), list(page.get("gone", ()))
             if "owners" in page:
                 self._note_owners(page["owners"], None)
+            if not items and not gone and (not move_cursor or self.store.log.fact("cursor") == page["cursor"]):
+                return 0
             with self.store.write(self.access) as tx:
                 tx.unlogged()
                 for stone in gone:
@@ -171,7 +173,6 @@ class Replica:
                     self._take(tx, item)
                 if move_cursor:
                     tx.log.put_fact("cursor", str(page["cursor"]))
-                tx.log.put_fact("heard", self.now().isoformat())
         except (KeyError, TypeError, AttributeError, InvalidInput) as error:
             raise PeerError(f"The server's answer cannot be read: {error}.") from error
         return len(items) + len(gone)

@@ -18,10 +18,10 @@ from bethink.sync.peer import Json, Peer, RequestFailed, RequestRefused
 from bethink.sync.replica import WITHHELD, Replica, Withheld
 
 #: Most changes and bytes in one request.
-_CHANGES = 200
-_BYTES = 4 << 20
+_CHANGES = 500
+_BYTES = 1 << 20
 #: Memories fetched at once.
-PAGE = 200
+PAGE = 1000
 #: Pages or batches of one round that may bring nothing before it is called off.
 _IDLE = 3
 _WITHHELD_HINT = "Give both sides the same MEMORY_ENCRYPTION_KEY, or use https; then `bethink sync` sends it."

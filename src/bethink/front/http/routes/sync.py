@@ -109,7 +109,10 @@ def since(
     since: Annotated[str | None, Query(max_length=20_000, description="A cursor, or a time; everything without one.")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 500,
 ) -> Response:
-    """Whole memories that changed, for clients that keep a copy. Pass the answer's `cursor` as the next `since`: unlike a time it misses nothing."""
+    """Whole memories that changed, for clients that keep a copy.
+
+    Pass the answer's `cursor` as the next `since`: unlike a time it misses nothing.
+    """
     feeding = Feeding.of(memories)
     after, cursor = None, since
     if since and since[:1].isdigit():
@@ -126,10 +129,7 @@ def _packed(request: Request, shape: Any) -> Response:
     """An answer, compressed for those who can read it."""
     response = answer(shape)
     if len(response.body) >= _SHORT and "gzip" in request.headers.get("accept-encoding", ""):
-        response = Response(
-            gzip.compress(response.body, 5, mtime=0),
-            media_type="application/json",
-            headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"},
-        )
+        headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        response = Response(gzip.compress(response.body, 5, mtime=0), media_type="application/json", headers=headers)
     response.headers["Cache-Control"] = "no-store"
     return response

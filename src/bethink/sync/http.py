@@ -1,0 +1,167 @@
+"""The server behind HTTP. What does not look like its answer is no data, whoever sent it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import ssl
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from bethink.errors import ConfigError
+from bethink.sync.peer import Json, NotTheServer, RequestFailed, RequestRefused, Unauthorized, Unreachable
+
+#: Seconds for one answer as a whole, however slowly it trickles.
+DEADLINE = 60.0
+_CONNECT = 10.0
+_READ = 20.0
+#: An answer longer than this is none of ours.
+_MAX_ANSWER = 256 << 20
+#: Bodies shorter than this are not worth compressing.
+_SHORT = 1024
+_AWAY = frozenset((408, 425, 429, 502, 503, 504, 507))
+_REFUSED = frozenset((400, 403, 409, 413, 415, 422))
+
+
+class HttpPeer:
+    """Implements `Peer` on a server's address. Proxies and CA files of the environment are respected.
+
+    Args:
+        url: where the server is, such as https://memory.example.org.
+        key: sent as a bearer token.
+        client: name of this machine, for the server's log.
+
+    Raises:
+        ConfigError: it is no HTTP address.
+    """
+
+    def __init__(self, url: str, key: str, *, client: str = "", deadline: float = DEADLINE) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError("MEMORY_API_URL is no HTTP address.", hint="Write https://host or http://host:port.")
+        self._base = url.rstrip("/")
+        self._deadline = deadline
+        port = f":{parts.port}" if parts.port else ""
+        self.address = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
+        self.confidential = parts.scheme == "https"
+        headers = {"Authorization": f"Bearer {key}", "Accept": "application/json", "Accept-Encoding": "gzip"}
+        if client and client.isascii() and client.isprintable():
+            headers["X-Client-ID"] = client
+        try:
+            self._http = httpx2.Client(
+                headers=headers,
+                timeout=httpx2.Timeout(_READ, connect=_CONNECT),
+                # Reads SSL_CERT_FILE and SSL_CERT_DIR as well.
+                verify=ssl.create_default_context(),
+                follow_redirects=False,
+            )
+        except (ValueError, OSError) as error:
+            raise ConfigError(f"MEMORY_API_KEY or the proxy's settings cannot be used: {type(error).__name__}.") from error
+
+    def close(self) -> None:
+        self._http.close()
+
+    def hello(self) -> Json:
+        try:
+            answer = self._get("hello", {})
+        except RequestRefused as error:
+            if error.status == 403:
+                raise Unauthorized(error.message, hint=error.hint or None) from error
+            raise
+        return _with(answer, "server", "principal", "protocol", "owners")
+
+    def push(self, changes: Sequence[Json]) -> Json:
+        return _with(self._post("push", {"protocol": 1, "changes": list(changes)}), "answers")
+
+    def changes(self, cursor: str | None, limit: int) -> Json:
+        asked = {"limit": str(limit), **({"cursor": cursor} if cursor else {})}
+        return _with(self._get("changes", asked), "items", "gone", "cursor")
+
+    def digest(self, owner: str) -> Json:
+        return _with(self._get("digest", {"owner": owner}), "buckets")
+
+    def marks(self, owner: str, buckets: Sequence[int]) -> Json:
+        return _with(self._get("marks", {"owner": owner, "parts": ",".join(map(str, buckets))}), "marks")
+
+    def fetch(self, ids: Sequence[str]) -> Json:
+        return _with(self._post("fetch", {"ids": list(ids)}), "items")
+
+    def secret(self, id: str) -> Json:
+        """A memory's secrets; only where nobody on the way can read them.
+
+        Raises:
+            PeerError
+        """
+        if not self.confidential:
+            raise RequestRefused(
+                "Secrets are not asked for over plain HTTP.", hint="Use https, or the same MEMORY_ENCRYPTION_KEY on both sides."
+            )
+        return _with(self._get("secret", {"id": id}), "secrets")
+
+    def _get(self, name: str, asked: dict[str, str]) -> Json:
+        return self._asked("GET", f"{self._base}/api/sync/{name}", params=asked)
+
+    def _post(self, name: str, body: Json) -> Json:
+        raw = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        headers = {"Content-Type": "application/json"}
+        if len(raw) >= _SHORT:
+            raw, headers["Content-Encoding"] = gzip.compress(raw, 5), "gzip"
+        return self._asked("POST", f"{self._base}/api/sync/{name}", content=raw, headers=headers)
+
+    def _asked(self, method: str, url: str, **request: Any) -> Json:
+        end = time.monotonic() + self._deadline
+        body = bytearray()
+        try:
+            with self._http.stream(method, url, **request) as response:
+                for part in response.iter_bytes():
+                    body += part
+                    if time.monotonic() > end or len(body) > _MAX_ANSWER:
+                        raise Unreachable(f"{self.address} answers too slowly.")
+                status, headers = response.status_code, response.headers
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+            raise Unreachable(f"{self.address} cannot be reached ({type(error).__name__}).") from error
+        return self._judged(status, headers, bytes(body))
+
+    def _judged(self, status: int, headers: httpx2.Headers, body: bytes) -> Json:
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        data: Any = None
+        if kind in ("application/json", "application/problem+json"):
+            try:
+                data = json.loads(body)
+            except (ValueError, RecursionError):
+                data = None
+        ours = isinstance(data, dict)
+        if status == 200:
+            if not ours:
+                raise NotTheServer(f"{self.address} answers with something else than a Bethink server would.")
+            return dict(data)
+        said = data if ours else {}
+        message = str(said.get("detail") or f"{self.address} answers {status}.")
+        hint, code = str(said.get("hint") or "") or None, str(said.get("code") or "")
+        if status == 401:
+            raise Unauthorized(message, hint=hint)
+        if status in _AWAY:
+            raise Unreachable(message, hint=hint, retry_after=_seconds(headers.get("retry-after")))
+        if status in _REFUSED:
+            raise RequestRefused(message, hint=hint, status=status, code=code)
+        if status >= 500:
+            raise RequestFailed(message, hint=hint)
+        raise NotTheServer(f"{self.address} answers {status}.")
+
+
+def _with(answer: Json, *names: str) -> Json:
+    """The answer, if it has what it must have."""
+    if any(name not in answer for name in names):
+        raise NotTheServer("The answer is none of a Bethink server's.")
+    return answer
+
+
+def _seconds(value: str | None) -> float | None:
+    try:
+        return min(3600.0, max(0.0, float(value))) if value else None
+    except ValueError:
+        return None
