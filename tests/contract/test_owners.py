@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -65,6 +65,11 @@ def plans(where: Filter) -> list[Plan]:
     ]
 
 
+def strange(by_owner: Mapping[str, Any], access: Access) -> list[str]:
+    """The owners in an answer whom nobody asked for."""
+    return [owner for owner in by_owner if owner not in access.readable]
+
+
 #: Method of Store → everything it answers when asked with an access for what is Bob's.
 READS: dict[str, Callable[[Scene, Access], Any]] = {
     "get": lambda s, a: s.store.get(a, s.ids),
@@ -84,8 +89,12 @@ READS: dict[str, Callable[[Scene, Access], Any]] = {
     "tags": lambda s, a: every(lambda where: s.store.tags(a, where, NOW)),
     "state": lambda s, a: s.store.state(a, MARK),
     "audit": lambda s, a: list(s.store.audit(a)),
-    "changes": lambda s, a: [s.store.changes(a, since, 99) for since in ({}, {"ann": 0, "bob": 0})],
-    "counters": lambda s, a: s.store.counters(a),
+    "changes": lambda s, a: [
+        (feed.memories, feed.gone, strange(feed.reached, a))
+        for since in ({}, {"ann": 0, "bob": 0})
+        for feed in [s.store.changes(a, since, 99)]
+    ],
+    "counters": lambda s, a: strange(s.store.counters(a), a),
     "marks": lambda s, a: [list(s.store.marks(a, owner)) for owner in ("ann", "bob")],
     "revisions_named": lambda s, a: [s.store.revisions_named(a, "revise"), s.store.revisions_named(a, "revise", s.ids)],
     "vectors_of": lambda s, a: sorted(s.store.vectors_of(a, s.ids)),
@@ -202,7 +211,7 @@ def test_no_answer_holds_what_is_anothers(scene: Scene, method: str, stranger: s
     assert MARK not in answer and scene.bob.id not in answer and "bob" not in answer.lower().split()
 
 
-@pytest.mark.parametrize("method", READS)
+@pytest.mark.parametrize("method", [name for name in READS if name != "counters"])
 def test_the_owner_sees_it(scene: Scene, method: str) -> None:
     answer = seen(READS[method](scene, BOB))
     assert MARK in answer or scene.bob.id in answer, "or the probe proves nothing"

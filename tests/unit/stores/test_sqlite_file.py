@@ -290,7 +290,7 @@ def test_what_is_erased_is_in_no_file(tmp_path: Path) -> None:
     while waiting := store.pending_vectors(100):
         store.put_vectors(IDENTITY, [(key, content, embedder.passages([content])[0]) for key, content in waiting])
     vector = store.vectors_of(ANN, [secret.id])[secret.id]
-    raw = store._db.execute("SELECT vector, tokens, bits FROM vectors v, vector_chunks WHERE window = 201 * 64").get
+    raw = store._db.execute("SELECT vector, tokens FROM vectors JOIN token_vectors USING (window) WHERE window = 201 * 64").get
     assert leftovers(tmp_path, *words)
     with store.write(ANN) as tx:
         tx.erase(secret.id)

@@ -220,7 +220,7 @@ def _by_meaning(db: apsw.Connection, access: Access, plan: Plan, where: Where, d
     if keys is not None:
         return _best(vectors.best_cosines(db, plan.vector, keys), plan.k)
     nearest = bits.nearest(db, plan.vector, _places(db, access, plan))
-    pool = plan.k * 4 + 100
+    pool = plan.k * 3 + 50
     while True:
         slots = nearest(pool)
         keys = vectors.keys_of(db, slots)

@@ -65,7 +65,8 @@ def forget_vectors(db: apsw.Connection, key: int) -> int:
     windows = _windows(db, key)
     if windows:
         clear(db, [slot for _, slot in windows])
-        db.executemany("DELETE FROM vectors WHERE window = ?", ((window,) for window, _ in windows))
+        for table in ("vectors", "token_vectors"):
+            db.executemany(f"DELETE FROM {table} WHERE window = ?", ((window,) for window, _ in windows))
         db.executemany("INSERT INTO free_slots (slot) VALUES (?)", ((slot,) for _, slot in windows))
     return len(windows)
 
@@ -82,7 +83,7 @@ def place_vectors(db: apsw.Connection, key: int, memory: Memory) -> None:
 
 def drop_vectors(db: apsw.Connection) -> None:
     """Forgets every vector and queues every memory."""
-    for table in ("vectors", "vector_chunks", "free_slots"):
+    for table in ("vectors", "token_vectors", "vector_chunks", "free_slots"):
         db.execute(f"DELETE FROM {table}")
     db.execute("DELETE FROM facts WHERE name = 'embedder'")
     db.execute("INSERT OR IGNORE INTO pending_vectors (key) SELECT key FROM memories")
@@ -112,11 +113,10 @@ def put_vectors(db: apsw.Connection, identity: Identity, vectors: Iterable[tuple
                 forget_vectors(db, key)
                 place = place_of(scope_number(db, owner, project), live)
                 for index, passage in enumerate(passages[:WINDOWS]):
-                    slot = _new_slot(db)
-                    db.execute(
-                        "INSERT INTO vectors (window, slot, vector, tokens) VALUES (?, ?, ?, ?)",
-                        (key * WINDOWS + index, slot, quantised(passage.vector), passage.tokens.tobytes()),
-                    )
+                    window, slot = key * WINDOWS + index, _new_slot(db)
+                    db.execute("INSERT INTO vectors (window, slot, vector) VALUES (?, ?, ?)", (window, slot, quantised(passage.vector)))
+                    if passage.tokens.size:
+                        db.execute("INSERT INTO token_vectors (window, tokens) VALUES (?, ?)", (window, passage.tokens.tobytes()))
                     bits.write(slot, np.packbits(passage.vector > 0).tobytes(), place)
                 count += 1
             db.execute("DELETE FROM pending_vectors WHERE key = ?", (key,))
@@ -168,7 +168,10 @@ def with_tokens(
     """Memory key → (cosine of its best window, token vectors of all its windows)."""
     import numpy as np
 
-    sql = f"SELECT v.window, v.vector, v.tokens FROM json_each(?) j CROSS JOIN vectors v ON {_SPAN}"
+    sql = (
+        "SELECT v.window, v.vector, coalesce(t.tokens, x'') FROM json_each(?) j "
+        f"CROSS JOIN vectors v ON {_SPAN} LEFT JOIN token_vectors t ON t.window = v.window"
+    )
     rows = db.execute(sql, (packed_keys(keys),)).fetchall()
     best = _best(((row[0], row[1]) for row in rows), vector)
     parts: dict[int, list[bytes]] = {}

@@ -66,7 +66,11 @@ CREATE TABLE usage (
 CREATE TABLE vectors (
     window INTEGER PRIMARY KEY,
     slot INTEGER NOT NULL UNIQUE,
-    vector BLOB NOT NULL,
+    vector BLOB NOT NULL
+) STRICT;
+-- Apart, as they are ten times as large and read for the best candidates only.
+CREATE TABLE token_vectors (
+    window INTEGER PRIMARY KEY,
     tokens BLOB NOT NULL
 ) STRICT;
 -- Signs of the vectors' parts, one bit each, for a quick scan; slot n is entry n % 2048 of chunk n / 2048. Place 0 is an empty slot.
