@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bethink.embed.base import MAX_WINDOWS, Identity, Passage, QueryVectors
+from bethink.embed.wordpiece import WordPieces, WordPieceTokenizer
 from bethink.errors import EmbedderUnavailable
 from bethink.text import STOP_WORDS
 
@@ -51,17 +52,8 @@ Floats = npt.NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class _Model:
     session: Any
-    tokenizer: Any
+    tokenizer: WordPieceTokenizer
     projection: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoding:
-    """A text's wordpieces: their numbers, the word each belongs to, and where it starts and ends."""
-
-    ids: list[int]
-    words: list[int | None]
-    offsets: list[tuple[int, int]]
 
 
 class OnnxEmbedder:
@@ -110,7 +102,7 @@ class OnnxEmbedder:
         kept: list[npt.NDArray[np.bool_]] = []
         for number, text in enumerate(texts):
             text = _encodable(text)
-            encoding = _encode(model.tokenizer, text)
+            encoding = model.tokenizer.encode(text)
             telling = _telling(text, encoding)
             for start, stop in _windows(encoding.words):
                 owners.append(number)
@@ -132,7 +124,7 @@ class OnnxEmbedder:
         """
         model = self._loaded()
         text = _encodable(text)
-        encoding = _encode(model.tokenizer, text)
+        encoding = model.tokenizer.encode(text)
         ((_, hidden),) = _hidden_states(model.session, [encoding.ids[:WINDOW]])
         words = tuple(_words_at(text, [start for start, _ in encoding.offsets[:WINDOW]]))
         return QueryVectors(_pooled(hidden), _projected(hidden[1:-1], model.projection), words)
@@ -140,7 +132,7 @@ class OnnxEmbedder:
     def token_states(self, text: str) -> Floats:
         """Last hidden states of the first window's wordpieces, not projected: what a projection is fitted on. Shape (tokens, DIMS)."""
         model = self._loaded(projected=False)
-        ((_, hidden),) = _hidden_states(model.session, [_encode(model.tokenizer, text).ids[:WINDOW]])
+        ((_, hidden),) = _hidden_states(model.session, [model.tokenizer.encode(_encodable(text)).ids[:WINDOW]])
         return hidden[1:-1]
 
     def _loaded(self, *, projected: bool = True) -> _Model:
@@ -166,7 +158,6 @@ def to_int8(vectors: Floats) -> npt.NDArray[np.int8]:
 def _load(path: Path | None, threads: int, *, projected: bool) -> _Model:
     try:
         import onnxruntime
-        import tokenizers
     except ImportError as error:
         raise EmbedderUnavailable(f"The embedding model's runtime is missing: {error}.", hint=_HINT) from error
     weights = _checked_bytes(path or _packaged_model(), MODEL_SHA256)
@@ -183,12 +174,9 @@ def _load(path: Path | None, threads: int, *, projected: bool) -> _Model:
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
-        tokenizer = tokenizers.Tokenizer.from_buffer(tokenizer_json)
-    except Exception as error:  # both libraries raise their own kinds, with no common base
+    except Exception as error:  # the runtime raises its own kinds, with no common base
         raise EmbedderUnavailable(f"The embedding model cannot be started: {error}.", hint=_HINT) from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return _Model(session, tokenizer, projection)
+    return _Model(session, WordPieceTokenizer(tokenizer_json), projection)
 
 
 def _packaged_model() -> Path:
@@ -222,19 +210,14 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _encode(tokenizer: Any, text: str) -> _Encoding:
-    encoding = tokenizer.encode(_encodable(text), add_special_tokens=False)
-    return _Encoding(encoding.ids, encoding.word_ids, encoding.offsets)
-
-
-def _telling(text: str, encoding: _Encoding) -> npt.NDArray[np.bool_]:
+def _telling(text: str, encoding: WordPieces) -> npt.NDArray[np.bool_]:
     """Which wordpieces' vectors are worth keeping: not those of stop words and punctuation, which are six in ten and find nothing."""
     words = _words_at(text, [start for start, _ in encoding.offsets])
     telling = np.array([bool(word) and word not in STOP_WORDS for word in words], np.bool_)
     return telling if telling.any() else ~telling
 
 
-def _windows(words: Sequence[int | None]) -> Iterator[tuple[int, int]]:
+def _windows(words: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Spans of at most `WINDOW` wordpieces that overlap and do not cut a word; one empty span for an empty text."""
     total = len(words)
     start = 0
@@ -247,7 +230,7 @@ def _windows(words: Sequence[int | None]) -> Iterator[tuple[int, int]]:
         start = _word_start(words, stop - OVERLAP, start) if stop - OVERLAP > start else stop
 
 
-def _word_start(words: Sequence[int | None], at: int, after: int) -> int:
+def _word_start(words: Sequence[int], at: int, after: int) -> int:
     """The nearest beginning of a word at or before `at`, if one lies after `after`; else `at`."""
     for position in range(at, after, -1):
         if words[position] != words[position - 1]:

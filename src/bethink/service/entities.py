@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bethink import text
+from bethink import likeness, text
 from bethink.errors import InvalidInput
 from bethink.model import Draft, Filter, Memory, Reach, Scope
 from bethink.service.truth import Truth
 from bethink.service.writing import Writing
 
 _ALIAS = "alias:"
-#: Least likeness (0..100, rapidfuzz WRatio) of a name that a fuzzy search finds.
+#: Least likeness (0..100) of a name that a fuzzy search finds.
 _LIKE = 60
 
 
@@ -72,15 +72,10 @@ class Entities(Writing, Truth):
 
     def search_entities(self, query: str, *, limit: int = 5, project: str | None = None) -> tuple[tuple[Entity, float], ...]:
         """Entities whose name or alias is like the query, most alike first, with a likeness of 0..1."""
-        from rapidfuzz import fuzz, process, utils
-
         entities = [_entity(memory) for memory in self._entities(project)]
         names = [(name, index) for index, entity in enumerate(entities) for name in (entity.name, *entity.aliases)]
-        found = process.extract(
-            query, [name for name, _ in names], scorer=fuzz.WRatio, processor=utils.default_process, limit=limit * 3, score_cutoff=_LIKE
-        )
         best: dict[int, float] = {}
-        for _, score, at in found:
+        for score, at in likeness.most_alike(query, [name for name, _ in names], least=_LIKE, limit=limit * 3):
             index = names[at][1]
             best[index] = max(best.get(index, 0.0), score / 100)
         ranked = sorted(best.items(), key=lambda pair: -pair[1])[:limit]

