@@ -154,7 +154,16 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_EMBEDER", "onnx")
     report = answered(run("doctor", "--json"))
     assert report["ok"] is True
-    assert {check["name"] for check in report["checks"]} == {"settings", "round trip", "store", "audit", "embedder", "seal", "detection", "captured"}
+    assert {check["name"] for check in report["checks"]} == {
+        "settings",
+        "round trip",
+        "store",
+        "audit",
+        "embedder",
+        "seal",
+        "detection",
+        "captured",
+    }
     assert {one["name"]: one["origin"] for one in report["settings"]}["MEMORY_HOME"] == "environment"
     assert report["unknown_variables"] == [{"name": "MEMORY_EMBEDER", "did_you_mean": "MEMORY_EMBEDDER"}]
     assert report["store"]["integrity"] == "ok"
