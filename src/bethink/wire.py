@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from bethink.service.reading import Reading
     from bethink.service.sealing import LazySeal
     from bethink.stores.base import Store
+    from bethink.sync.engine import Engine
+    from bethink.sync.http import HttpPeer
+    from bethink.sync.replica import Replica
     from bethink.warm.server import WarmServer
     from bethink.warm.spot import Spot
 
@@ -55,15 +58,19 @@ def open_memories(
         writer = Writer(client=settings.client)
     if with_embedder and embedder is None:
         embedder = embedder_of(settings)
-    return Memories(
-        store_of(settings),
-        Access.local(settings["MEMORY_USER"]),
+    store = store_of(settings)
+    memories = Memories(
+        store,
+        access_of(store, settings),
         embedder=embedder if with_embedder else None,
         seal=seal_of(settings),
         writer=writer,
         here=Scope.of(project),
         limits=limits_of(settings),
     )
+    if is_replica(settings):
+        memories.elsewhere = lambda id: peer_of(settings).secret(id)
+    return memories
 
 
 def open_reading(settings: Settings) -> Reading | None:
@@ -75,7 +82,7 @@ def open_reading(settings: Settings) -> Reading | None:
     from bethink.service.reading import Reading
 
     store = _quick_store(settings)
-    return Reading(store, Access.local(settings["MEMORY_USER"])) if store else None
+    return Reading(store, access_of(store, settings)) if store else None
 
 
 def open_briefing(settings: Settings) -> Briefing | None:
@@ -83,7 +90,7 @@ def open_briefing(settings: Settings) -> Briefing | None:
     from bethink.service.context import Briefing
 
     store = _quick_store(settings)
-    return Briefing(store, Access.local(settings["MEMORY_USER"])) if store else None
+    return Briefing(store, access_of(store, settings)) if store else None
 
 
 def _quick_store(settings: Settings) -> Store | None:
@@ -104,6 +111,76 @@ def store_of(settings: Settings) -> Store:
     from bethink.stores.sqlite import SQLiteStore
 
     return SQLiteStore(settings.database)
+
+
+def access_of(store: Store, settings: Settings) -> Access:
+    """The local user; with what a server said of the spaces that its replica may hold."""
+    user = settings["MEMORY_USER"]
+    log = getattr(store, "log", None)
+    binding = log.binding() if log is not None else None
+    if not binding or binding["user"] != user:
+        return Access.local(user)
+    owners = tuple(dict.fromkeys((user, *binding["owners"])))
+    return Access(user, owners, tuple(owner for owner in owners if owner not in binding.get("readonly", ())))
+
+
+def is_replica(settings: Settings) -> bool:
+    """Whether this machine's store is kept equal with a server."""
+    return bool(settings["MEMORY_API_KEY"]) and not settings["MEMORY_SYNC_DISABLE"] and not settings["DATABASE_URL"]
+
+
+def replica_of(settings: Settings) -> Replica:
+    """The local store as a replica, on connections of its own.
+
+    Raises:
+        StoreError: the store cannot be opened.
+    """
+    from bethink.stores.sqlite import SQLiteStore
+    from bethink.sync.replica import Replica
+
+    return Replica(SQLiteStore(settings.database), settings["MEMORY_USER"], seal=seal_of(settings))
+
+
+def peer_of(settings: Settings) -> HttpPeer:
+    """The server that the settings name.
+
+    Raises:
+        ConfigError: MEMORY_API_KEY is not set, or the address is none.
+    """
+    if not settings["MEMORY_API_KEY"]:
+        raise ConfigError("There is no server to replicate with.", hint="Set MEMORY_API_URL and MEMORY_API_KEY.")
+    from bethink.sync.http import HttpPeer
+
+    return HttpPeer(settings["MEMORY_API_URL"], settings["MEMORY_API_KEY"], client=settings.client)
+
+
+def sync_status_file(settings: Settings) -> Path:
+    """Where the replicating process of this store writes down how things stand."""
+    return _sync_file(settings, "json")
+
+
+def sync_engine(settings: Settings) -> Engine | None:
+    """What replicates in the background; None where nothing is replicated."""
+    if not is_replica(settings):
+        return None
+    from bethink.sync.engine import Engine
+
+    return Engine(
+        lambda: replica_of(settings),
+        lambda: peer_of(settings),
+        lock=_sync_file(settings, "lock"),
+        status=sync_status_file(settings),
+        interval=settings["MEMORY_SYNC_INTERVAL"],
+    )
+
+
+def _sync_file(settings: Settings, kind: str) -> Path:
+    import os
+    from binascii import crc32
+
+    usual = settings.database == settings.home / "memory.db"
+    name = "sync" if usual else f"sync-{crc32(os.fsencode(settings.database)):08x}"
+    return settings.home / "run" / f"{name}.{kind}"
 
 
 def _postgres(url: str, pool_size: int) -> Store:

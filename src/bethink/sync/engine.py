@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import socket
 import threading
@@ -12,14 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-from bethink.errors import BethinkError, PeerError
+from bethink.errors import BethinkError
 from bethink.sync import plan
 from bethink.sync.peer import Peer, Unauthorized, Unreachable, WrongServer
 from bethink.sync.replica import Replica
 from bethink.sync.session import Report, Session
+from bethink.sync.status import write_status
 from bethink.warm.lock import FileLock
 
 #: Seconds between two looks at the lock, at the store and at the network.
@@ -59,7 +57,6 @@ class Engine:
         self._failures = 0
         self._verified = 0.0
         self._tried_all = time.monotonic()
-        self._last_ok: str | None = None
 
     def start(self) -> None:
         self._thread.start()
@@ -119,8 +116,6 @@ class Engine:
             self._verified = now
         error = next(iter(report.errors.values()), None)
         self._failures = self._failures + 1 if error else 0
-        if error is None:
-            self._last_ok = datetime.now(UTC).isoformat()
         pause = self._pause(report)
         self._tell(error, pause)
         return pause
@@ -184,29 +179,5 @@ class Engine:
             return None
 
     def _tell(self, error: BethinkError | None, pause: float) -> None:
-        """Writes down how things stand; a file, so that an idle round writes nothing into the store."""
-        now = datetime.now(UTC)
-        said: dict[str, Any] = {
-            "pid": os.getpid(),
-            "at": now.isoformat(),
-            "last_ok": self._last_ok,
-            "failures": self._failures,
-            "next_try": (now + timedelta(seconds=pause)).isoformat(),
-            "last_error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
-        }
-        with suppress(OSError):
-            draft = self._status.with_suffix(f".{os.getpid()}")
-            draft.write_text(json.dumps(said), "utf-8")
-            draft.replace(self._status)
-
-
-def read_status(path: Path) -> dict[str, Any]:
-    """What the engine of this machine last wrote down; empty when there never was one."""
-    try:
-        found = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-__all__ = ["Engine", "PeerError", "read_status"]
+        next_try = datetime.now(UTC) + timedelta(seconds=pause)
+        write_status(self._status, error, next_try=next_try, failures=self._failures)

@@ -24,6 +24,7 @@ COMMANDS = {
     **dict.fromkeys(("check", "history", "why", "link", "unlink", "links", "undo", "rollback", "audit"), "truth"),
     **dict.fromkeys(("review", "duplicates", "bulk-delete", "tidy", "entities"), "curate"),
     **dict.fromkeys(("secrets",), "secrets"),
+    **dict.fromkeys(("sync", "conflicts"), "sync"),
     **dict.fromkeys(("setup", "session"), "assistants"),
     **dict.fromkeys(("distil", "signals", "behave", "drain", "archive", "preferences", "profile", "schedule"), "learn"),
     **dict.fromkeys(("serve", "migrate"), "serve"),

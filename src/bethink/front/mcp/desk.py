@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bethink.config import Settings
     from bethink.embed.base import Embedder
     from bethink.service.memories import Memories
+    from bethink.sync.engine import Engine
     from bethink.warm.server import WarmServer
 
 #: Seconds that a call waits for the store to be opened before it says so.
@@ -49,6 +50,7 @@ class Desk:
         self._memories: Memories | None = None
         self._opening: _Opening | None = None
         self._warm: WarmServer | None = None
+        self._sync: Engine | None = None
         self._embedder: Embedder | None = None
         self._embedder_lock = threading.Lock()
         self._greeted = False
@@ -109,6 +111,8 @@ class Desk:
         """Something was stored: its vector can be made."""
         if self._warm is not None:
             self._warm.wrote()
+        if self._sync is not None:
+            self._sync.nudge()
 
     def called(self) -> None:
         """A call has ended: what is only kept in mind is written down now and then."""
@@ -122,6 +126,8 @@ class Desk:
         if self._memories is not None:
             with suppress(BethinkError):
                 self._memories.close()
+        if self._sync is not None:
+            self._sync.stop(patience=0.2)
         if self._warm is not None:
             self._warm.stop()
 
@@ -154,6 +160,9 @@ class Desk:
             if not settings["MEMORY_PRIVATE"]:
                 self._warm = wire.warm_server(settings, self._embedder_of(settings))
                 self._warm.start()
+                self._sync = wire.sync_engine(settings)
+                if self._sync is not None:
+                    self._sync.start()
 
     def _refuse_when_private(self) -> None:
         from bethink.hosts import switch

@@ -133,7 +133,11 @@ def count(desk: Desk, given: Json) -> Answer:
     stats = desk.memories().stats()
     shape = {name: stats[name] for name in ("total", "by_category", "by_project", "deleted", "pending_vectors")}
     parts = ", ".join(f"{name} {number}" for name, number in stats["by_category"].items() if number)
-    return Answer(f"{stats['total']} memories" + (f": {parts}." if parts else "."), shape)
+    said = f"{stats['total']} memories" + (f": {parts}." if parts else ".")
+    if "sync" in stats:
+        shape["sync"] = stats["sync"]
+        said += f" Not yet on the server: {stats['sync']['pending']}, refused by it: {stats['sync']['refused']}."
+    return Answer(said, shape)
 
 
 def secret(desk: Desk, given: Json) -> Answer:

@@ -237,6 +237,8 @@ class SQLiteStore:
                     _add(answer["by_source"], source, count)
             answer["pending_vectors"] = int(self._db.execute("SELECT count(*) FROM pending_vectors").get or 0)
             pages = self._db.pragma("page_count") * self._db.pragma("page_size")
+            if self.log.binding() is not None:
+                answer["sync"] = {name: count for name, count in self.log.summary().items() if name in ("pending", "refused")}
         answer["db_bytes"] = max(pages, sum(part.stat().st_size for part in self._files()))
         return answer
 

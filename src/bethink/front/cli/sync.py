@@ -1,0 +1,197 @@
+"""Commands about the server that this machine is kept equal with: sync, conflicts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bethink.errors import Conflict, InvalidInput, NotFound
+from bethink.front import shapes
+from bethink.front.cli import shown
+from bethink.front.cli.asked import Json, opened, settings_of
+
+if TYPE_CHECKING:
+    from bethink.config import Settings
+    from bethink.sync.session import Report, Session
+
+_TROUBLE = 3
+_NOT_CLEAN = 1
+_WATCH_SECONDS = 2.0
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(sync)
+    app.command()(conflicts)
+
+
+def sync(
+    status: Annotated[bool, typer.Option("--status", help="Only say how things stand; asks no server.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compare with the server, print what differs, and repair it.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on saying how things stand, until interrupted.")] = False,
+    rebind: Annotated[bool, typer.Option("--rebind", help="Belong to the server and user that the settings name now.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send and fetch now, whatever was refused or waits. Needs MEMORY_API_KEY.
+
+    Exits with 1 when something could not be sent, with 3 when the server could not be reached.
+    """
+    settings = settings_of(None)
+    if status or watch:
+        while True:
+            _show(_standing(settings), as_json)
+            if not watch:
+                return
+            time.sleep(_WATCH_SECONDS)
+    _run(settings, verify=verify, rebind=rebind, yes=yes, as_json=as_json)
+
+
+def conflicts(
+    reapply: Annotated[str | None, typer.Option("--reapply", metavar="ID", help="Make the change that lost after all.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List changes that lost against another machine's; they are kept, and can be made again."""
+    from bethink.service.replicating import CONFLICT, conflict_of
+
+    with opened(None, embedder=False) as memories:
+        every = [told for one in memories.store.revisions_named(memories.access, CONFLICT) if (told := conflict_of(one))]
+        if reapply is not None:
+            matching = [one for one in every if one["operation"] == reapply or one["memory"].startswith(reapply)]
+            if not matching:
+                raise NotFound(f"No conflict {reapply!r}.", hint="`bethink conflicts` lists them.")
+            memory = _made_again(memories, matching[-1])
+            shown.json(shapes.memory(memory)) if as_json else shown.whole(memory)
+            return
+        known = memories.store.get(memories.access, [one["memory"] for one in every])
+        for one in every:
+            now = known.get(one["memory"])
+            one["now"] = {name: shapes.memory(now).get(name) for name in one["fields"]} if now else None
+    if as_json:
+        shown.json({"conflicts": every})
+        return
+    for one in every:
+        shown.say(f"{shown.short(one['memory'])}  {one['at'][:16]}  {shown.clean(one['client'] or '')}  {shown.clean(one['reason'])}")
+        for name, value in one["fields"].items():
+            shown.say(f"  {name}: {shown.clean(str(value))}")
+            if one["now"]:
+                shown.say(f"  {'now':>{len(name)}}: {shown.clean(str(one['now'].get(name)))}")
+    shown.say(f"{len(every)} conflicts." + (" `bethink conflicts --reapply ID` makes a change again." if every else ""))
+
+
+def _made_again(memories: Any, conflict: dict[str, Any]) -> Any:
+    from bethink import exchange
+    from bethink.model import Changes
+
+    memory = memories.get(conflict["memory"])
+    if memory.deleted_at is not None:
+        memories.restore(memory.id)
+    fields = exchange.checked(conflict["fields"])
+    names = ("content", "category", "tags", "expanded_keywords", "importance", "status", "scope", "valid_from", "valid_until", "expires_at")
+    wanted = {name: fields[name] for name in names if name in fields}
+    if not wanted:
+        raise Conflict("Nothing of it can be made again by hand.", hint="`bethink history ID` shows what was changed.")
+    return memories.revise(memory.id, Changes(**wanted))
+
+
+def _run(settings: Settings, *, verify: bool, rebind: bool, yes: bool, as_json: bool) -> None:
+    from bethink import wire
+    from bethink.sync.session import Session
+
+    peer, replica = wire.peer_of(settings), wire.replica_of(settings)
+    try:
+        session = Session(replica, peer, told=_progress if sys.stderr.isatty() and not as_json else None)
+        if rebind:
+            bound = replica.binding
+            if bound and not yes:
+                if not sys.stdin.isatty():
+                    raise InvalidInput("Rebinding uploads everything to another server.", hint="Repeat it with --yes.")
+                typer.confirm(f"Leave {bound['url']} and upload everything to {peer.address}?", abort=True)
+            session.connect(again=True)
+        with replica.store.write(replica.access) as tx:
+            tx.log.retry_all()
+        differing = _differing(session) if verify else None
+        report = session.round(verify=verify)
+        _note_down(settings, report)
+    finally:
+        peer.close()
+        replica.store.close()
+    _told(settings, report, differing, as_json)
+
+
+def _differing(session: Session) -> dict[str, dict[str, list[str]]]:
+    """What differs before it is repaired."""
+    session.connect()
+    found = session.compare()
+    return {owner: {"fetch": list(one.pull), "send": [*one.store, *(id for id, _ in one.again)]} for owner, one in found.items()}
+
+
+def _told(settings: Settings, report: Report, differing: Any, as_json: bool) -> None:
+    standing = _standing(settings)
+    errors = {part: shapes.error(error) for part, error in report.errors.items()}
+    if as_json:
+        shape = {"ok": report.ok, "sent": report.sent, "fetched": report.fetched, "repaired": report.repaired, "errors": errors}
+        shown.json({**shape, **({"differing": differing} if differing is not None else {}), **standing})
+    else:
+        shown.say(f"{report.sent} sent, {report.fetched} fetched" + (f", {report.repaired} repaired." if report.repaired else "."))
+        for owner, ids in (differing or {}).items():
+            shown.say(f"{owner} differed: {len(ids['fetch'])} to fetch, {len(ids['send'])} to send.")
+            for id in [*ids["fetch"], *ids["send"]][:20]:
+                shown.say(f"  {id}")
+        if differing == {}:
+            shown.say("Nothing differed.")
+        for part, error in report.errors.items():
+            shown.note(f"{part}: {error.message} {error.hint}")
+        _show_refused(standing)
+    if report.errors:
+        raise typer.Exit(_TROUBLE)
+    if standing["pending"] or standing["refused"]:
+        raise typer.Exit(_NOT_CLEAN)
+
+
+def _standing(settings: Settings) -> dict[str, Any]:
+    """How things stand, from this machine's files alone."""
+    from bethink import wire
+    from bethink.sync.status import standing
+
+    replica = wire.replica_of(settings)
+    try:
+        return standing(replica, wire.sync_status_file(settings), is_on=wire.is_replica(settings), now=datetime.now(UTC))
+    finally:
+        replica.store.close()
+
+
+def _note_down(settings: Settings, report: Report) -> None:
+    from bethink import wire
+    from bethink.sync.status import write_status
+
+    write_status(wire.sync_status_file(settings), next(iter(report.errors.values()), None), keep=True)
+
+
+def _show(standing: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        shown.json(standing)
+        return
+    server = f", {standing['principal']} at {standing['server']}" if standing["server"] else ""
+    shown.say(f"Mode: {standing['mode']}{shown.clean(server)}")
+    shown.say(f"Waiting: {standing['pending']}" + (f", the oldest for {standing['lag_seconds']:.0f} s" if standing["lag_seconds"] else ""))
+    shown.say(f"Refused: {standing['refused']}")
+    shown.say(f"Last round: {standing['last_ok'] or 'never'}")
+    if standing["last_error"]:
+        shown.say(f"Last error: {shown.clean(standing['last_error']['message'])} {shown.clean(standing['last_error']['hint'])}")
+        shown.say(f"Next try: {standing['next_try'] or 'when a process of Bethink runs'}")
+    _show_refused(standing)
+
+
+def _show_refused(standing: dict[str, Any]) -> None:
+    for one in standing["refusals"]:
+        reason = f"{one['message']} {one['hint']}".strip()
+        shown.say(f"  not sent: {one['op']} {shown.short(one['memory'])}: {shown.clean(reason)}")
+
+
+def _progress(what: str, count: int) -> None:
+    sys.stderr.write(f"\r\033[K{count:,} {what}")
+    sys.stderr.flush()
