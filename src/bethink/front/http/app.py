@@ -114,14 +114,10 @@ def _linked(document: dict[str, Any]) -> None:
 
 def allowed(scope: Scope) -> str:
     """What can be done with an address: an Allow header."""
-    methods = {
-        method
-        for part in PARTS
-        for route in part.routes
-        if isinstance(route, APIRoute) and route.path_regex.match(scope["path"])
-        for method in route.methods or ()
-    }
-    return ", ".join(sorted(methods))
+    every = [route for part in PARTS for route in part.routes if isinstance(route, APIRoute)]
+    # Of several patterns that an address matches the first is meant.
+    path = next((route.path for route in every if route.path_regex.match(scope["path"])), "")
+    return ", ".join(sorted({method for route in every if route.path == path for method in route.methods or ()}))
 
 
 def _describe(app: FastAPI) -> None:

@@ -75,6 +75,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         }.items()
     }
 }
+# What is not even HTTP is answered by the server below us.
+ERRORS[400] = {**ERRORS[400], "content": {"application/problem+json": {}, "text/plain": {}}}
 
 
 def router(tag: str) -> APIRouter:

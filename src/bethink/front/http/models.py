@@ -28,7 +28,7 @@ _STATUS = Field(default=None, json_schema_extra={"enum": [*STATUSES, None]})
 class Asked(BaseModel):
     """What a client sends: unknown fields are errors."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     def given(self) -> dict[str, Any]:
         """The fields that were sent and are not null."""

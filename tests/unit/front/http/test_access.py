@@ -64,6 +64,14 @@ ROWS: dict[tuple[str, str], Row] = {
     ("POST", "/api/memories/recall"): many(READ, body={"context": "mark", "scope": "all"}),
     ("POST", "/api/memories/check"): many(READ, body={"content": "a mark is left"}),
     ("GET", "/api/context"): many(READ),
+    ("GET", "/api/memories/sync"): many(READ),
+    ("GET", "/api/sync/hello"): many(READ),
+    ("POST", "/api/sync/push"): many(WRITE, body={"changes": []}),
+    ("GET", "/api/sync/changes"): many(READ),
+    ("GET", "/api/sync/digest"): many(READ, query="owner=carol&parts=0", own=403),
+    ("GET", "/api/sync/marks"): many(READ, query="owner=carol&parts=0", own=403),
+    ("POST", "/api/sync/fetch"): one(READ, body={"ids": ["{id}"]}, foreign=200),
+    ("GET", "/api/sync/secret"): one(SECRETS, query="id={id}", own=404, lent=404, forgotten=404),
     ("GET", "/api/preferences"): many(READ),
     ("GET", "/api/export"): many(READ),
     ("POST", "/api/memories/import"): many(WRITE, body=[{"content": "an imported line"}]),
@@ -213,7 +221,8 @@ def asked(world: World, proof: Proof, method: str, path: str, row: Row, kind: st
     body = body.replace("{new}", f"a new line of {proof.name} at {time.time_ns()}")
     headers = {**proof.headers, "Content-Type": "application/json"}
     content = body if row.body is not None else None
-    return world.client.request(method, f"{address}?{row.query}", content=content, headers=headers)
+    query = row.query.replace("{id}", ids.get("id", ""))
+    return world.client.request(method, f"{address}?{query}", content=content, headers=headers)
 
 
 def target(world: World, proof: Proof, kind: str, changes: bool) -> str:

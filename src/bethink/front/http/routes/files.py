@@ -69,7 +69,7 @@ def export(
             "required": True,
             "content": {
                 "application/x-ndjson": {"schema": {"type": "string"}},
-                "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
+                "application/json": {"schema": {"type": ["array", "object"]}},
             },
         }
     },
@@ -84,6 +84,9 @@ async def import_(memories: Writes, request: Request) -> Response:
             file.write(part)
         if not file.tell():
             raise InvalidInput("The body is empty.", hint="Send a JSON array, or one object a line.")
+        file.seek(0)
+        if not file.read(_PART).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"{")):
+            raise InvalidInput("The body is neither an array nor objects.", hint="Send a JSON array, or one object a line.")
         file.seek(0)
         answers: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed when it has been sent
         await anyio.to_thread.run_sync(_store_all, memories, file, answers)
