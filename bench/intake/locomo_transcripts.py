@@ -1,6 +1,6 @@
 """LoCoMo conversations written as transcripts of Claude Code: one session a file, the first speaker as the user.
 
-    .venv/bin/python bench/intake/locomo_transcripts.py ../shared/eval/locomo-dev.json FOLDER
+.venv/bin/python bench/intake/locomo_transcripts.py ../shared/eval/locomo-dev.json FOLDER
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ KINDS: Final = {
     "behavior": ("behaviors", "", 0.4),
 }
 _SHORTEST_QUOTE, _QUOTE_WORDS = 12, 3
-_SHORTEST, _LONGEST = 20, 500
+_SHORTEST, _LONGEST = 20, 400
+_FEWEST_WORDS, _MOST_SENTENCES = 3, 1
+_SENTENCE_END = re.compile(r"[.!?;](?=\s)")
 #: Share of a content's words that must be in what was said, and in the quote itself.
 _GROUNDED, _SUPPORTED = 0.6, 0.3
 #: About the talk instead of about the matter.
@@ -30,6 +32,11 @@ _ABOUT_TALK = re.compile(
     r"\b(?:user|human|assistant|model|speaker|conversation|session|transcript|chat)\b.{0,40}"
     r"\b(?:ask(?:s|ed|ing)?|request(?:s|ed)?|greet\w*|thank\w*|discuss\w*|want(?:s|ed)? to know|inquir\w*|respond\w*|repl(?:y|ies|ied)|"
     r"mention(?:s|ed)?|provid(?:es|ed)|start(?:s|ed)|continu(?:es|ed)|read(?:s|ing)?)\b",
+    re.IGNORECASE,
+)
+#: Begins by pointing at something that the sentence does not name.
+DANGLING = re.compile(
+    r"^(?:it|this|that|these|those|they|he|she|here|there|then|das|dies\w*|es|er|sie|cela|ça|ce|esto|eso)\b(?!\s+turn(?:s|ed) out)",
     re.IGNORECASE,
 )
 _FOLDED = str.maketrans({"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u00a0": " ", "\u2013": "-", "\u2014": "-"})
@@ -83,6 +90,10 @@ def proved(item: Item, rows: Sequence[Row]) -> Proved | str:
         return "no statement"
     if item.kind not in KINDS:
         return "unknown kind"
+    if len(text.informative(item.content)) < _FEWEST_WORDS or DANGLING.match(item.content):
+        return "not clear on its own"
+    if len(_SENTENCE_END.findall(item.content)) > _MOST_SENTENCES or ("!" in item.content and item.kind != "preference"):
+        return "talk, not a statement"
     if _ABOUT_TALK.search(item.content):
         return "about the talk"
     if len(item.quote.strip()) < _SHORTEST_QUOTE or len(text.words(item.quote)) < _QUOTE_WORDS:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from bethink import text
-from bethink.intake.evidence import Item, Row
+from bethink.intake.evidence import DANGLING, Item, Row
 
 _SHORTEST, _LONGEST = 20, 240
 _SENTENCE = re.compile(r"(?<=[.!?。])\s+|\n+")
@@ -55,11 +55,6 @@ _CAUSE = re.compile(
 _TASK = re.compile(
     r"^\s*(?:[-*]\s*\[ \]\s+|todo:\s*|(?:still )?(?:to do|open|remaining):\s*|follow-up:\s*)(?P<task>.{12,200})$",
     re.IGNORECASE | re.MULTILINE,
-)
-#: Begins by pointing at something that the sentence does not name.
-_DANGLING = re.compile(
-    r"^(?:it|this|that|these|those|they|he|she|here|there|then|das|dies\w*|es|er|sie|cela|ça|ce|esto|eso)\b(?!\s+turn(?:s|ed) out)",
-    re.IGNORECASE,
 )
 #: A wish about this moment only, or a guess.
 _PASSING = re.compile(
@@ -114,7 +109,7 @@ def sentences(plain: str) -> Iterable[str]:
 
 def _stands_alone(sentence: str, *, names: bool = True) -> bool:
     """Whether somebody who was not there would understand it."""
-    if _DANGLING.match(sentence) or _PASSING.search(sentence):
+    if DANGLING.match(sentence) or _PASSING.search(sentence):
         return False
     if len(text.informative(sentence)) < 3:
         return False
@@ -153,7 +148,7 @@ def correction(said: str) -> str | None:
     if not 12 <= len(plain) <= 300 or not CORRECTION.match(plain) or "?" in plain:
         return None
     wish = _wish(plain)
-    if wish is None or _REPORT.search(plain) or not _DIRECTION.search(wish) or _DANGLING.match(wish):
+    if wish is None or _REPORT.search(plain) or not _DIRECTION.search(wish) or DANGLING.match(wish):
         return None
     if _POINTING.search(wish) and not _NAMED.search(wish[1:]):
         return None

@@ -176,9 +176,9 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     for path, content in schedule.files(job, "systemd", tmp_path).items():
         written.append(tmp_path / path.name)
         written[-1].write_text(content)
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--user", "--man=no", *map(str, written)], capture_output=True, text=True, timeout=60
-    )
+    command = ["systemd-analyze", "verify", "--user", "--man=no", *map(str, written)]
+    environment = {**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
     if "Failed to" in done.stderr and "bethink" not in done.stderr:
         pytest.skip(f"systemd-analyze does not work here: {done.stderr.splitlines()[-1]}")
     assert "bethink" not in done.stderr, done.stderr
