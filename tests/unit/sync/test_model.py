@@ -269,5 +269,3 @@ def test_whatever_happens_all_end_equal_and_nothing_is_lost() -> None:
         ),
     )
     print(f"{steps} steps")
-
-
