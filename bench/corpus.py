@@ -86,15 +86,14 @@ class Corpus:
             )
 
     def questions(self, count: int) -> list[Question]:
-        """"How did we configure the <topic word> <tail word> for <topic>", and six more words."""
+        """ "How did we configure the <topic word> <tail word> for <topic>", and six more words."""
         chance = random.Random(self._seed + 1)
         asked = []
         for _ in range(count):
             topic, words = chance.choice(self._topics)
             tail = chance.choices(self._tail, cum_weights=self._cumulated)[0]
-            asked.append(
-                Question(f"how did we configure the {chance.choice(words)} {tail} for {topic}", " ".join(chance.choices(words, k=EXPANSION)))
-            )
+            sentence = f"how did we configure the {chance.choice(words)} {tail} for {topic}"
+            asked.append(Question(sentence, " ".join(chance.choices(words, k=EXPANSION))))
         return asked
 
     def _content(self, chance: random.Random, number: int, topic: str, words: list[str]) -> str:

@@ -9,8 +9,8 @@ work are real and only the meaning is not. `--keep` keeps the stores for the nex
 The baseline, on the same rows in a file of its own, is what the systems before it do: FTS5 over content, category, tags and
 keywords, a query of all words of the question joined with OR, ordered by 0.7 × BM25 + 0.3 × importance.
 
-Times are of one process; "CPU" is the process's, over all threads. "open" is a new process that opens the store and recalls by
-keyword; RSS is that of a process with the model loaded after every question was asked once.
+Times are of one process; "CPU" is that of the thread, where a model is asked that of all threads. "open" is a new process that
+opens the store and recalls by keyword; RSS is that of a process with the model loaded after every question was asked once.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from corpus import Corpus, Question
-
 from bethink import Access, Draft, Filter, Memories, Query
 from bethink.embed.base import Identity, Passage, QueryVectors
 from bethink.embed.onnx import OnnxEmbedder, to_int8
 from bethink.stores.sqlite import SQLiteStore
+from corpus import Corpus, Question, identifier
 
 REAL_UP_TO = 10_000
 BASES = 2_000
@@ -69,13 +69,13 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def timed(calls: Sequence[Callable[[], object]]) -> Times:
+def timed(calls: Sequence[Callable[[], object]], clock: Callable[[], float] = time.thread_time) -> Times:
     wall, cpu = [], []
     for call in calls:
-        began, worked = time.perf_counter(), time.process_time()
+        began, worked = time.perf_counter(), clock()
         call()
         wall.append((time.perf_counter() - began) * 1000)
-        cpu.append((time.process_time() - worked) * 1000)
+        cpu.append((clock() - worked) * 1000)
     return Times(wall, cpu)
 
 
@@ -100,8 +100,9 @@ def asked(question: Question) -> str:
 def fill(path: Path, count: int, corpus: Corpus, embedder: OnnxEmbedder, say: Callable[[str], None]) -> float:
     """Makes the store; answers how many seconds the rows took."""
     store = SQLiteStore(path)
+    there = store.page(ACCESS, Filter(), datetime.now(UTC), limit=0, offset=0).total
     began = time.perf_counter()
-    for first in range(0, count, BATCH):
+    for first in range(there, count, BATCH):
         with store.write(ACCESS) as tx:
             for memory in corpus.memories(min(BATCH, count - first), first):
                 tx.insert(memory)
@@ -141,7 +142,8 @@ def fill_baseline(path: Path, store: SQLiteStore) -> apsw.Connection:
         db.execute(
             "CREATE TABLE memories (id INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT, category TEXT, tags TEXT, expanded_keywords TEXT, "
             "importance REAL, created_at TEXT);"
-            "CREATE VIRTUAL TABLE memories_fts USING fts5 (content, category, tags, expanded_keywords, content = 'memories', content_rowid = 'id')"
+            "CREATE VIRTUAL TABLE memories_fts USING fts5 "
+            "(content, category, tags, expanded_keywords, content = 'memories', content_rowid = 'id')"
         )
         with db:
             rows = (
@@ -168,12 +170,13 @@ def measure(size: int, folder: Path, embedder: OnnxEmbedder, options: argparse.N
     path = folder / f"{size}.db"
     corpus = Corpus()
     result: dict[str, Any] = {"memories": size}
-    if not path.exists():
+    if not path.exists() or SQLiteStore(path).pending_vectors(1):
         result["fill_rows_per_second"] = size / fill(path, size, corpus, embedder, say)
     questions = corpus.questions(options.queries)
     store = SQLiteStore(path)
     result["bytes"] = sum(part.stat().st_size for part in folder.glob(f"{size}.db*"))
     result["bytes_per_memory"] = result["bytes"] / size
+    result["parts"] = parts(path, size)
     known = Remembered(embedder, questions)
     plain, hybrid, whole = Memories(store, ACCESS), Memories(store, ACCESS, embedder=known), Memories(store, ACCESS, embedder=embedder)
 
@@ -181,15 +184,14 @@ def measure(size: int, folder: Path, embedder: OnnxEmbedder, options: argparse.N
         queries = [Query(each.text, expanded=each.expanded, mode=mode) for each in questions]  # type: ignore[arg-type]  # a mode's name
         for query in queries[:5]:
             memories.recall(query)
-        return timed([lambda query=query: memories.recall(query) for query in queries])  # type: ignore[misc]  # bound at once
+        clock = time.process_time if mode == "hybrid" else time.thread_time
+        return timed([lambda query=query: memories.recall(query) for query in queries], clock)  # type: ignore[misc]  # bound at once
 
     say("recall")
     result["keyword"] = recalls(plain, "keyword").row()
     result["hybrid_without_embedding"] = recalls(hybrid, "hybrid").row()
     result["hybrid"] = recalls(whole, "hybrid").row()
     probes = range(0, size, max(size // 50, 1))
-    from corpus import identifier
-
     found = [plain.recall(Query(f"what did we decide about {identifier(n)}", mode="keyword", limit=3)).hits for n in probes]
     result["identifiers_found"] = statistics.mean(
         any(identifier(n) in hit.memory.content for hit in hits) for n, hits in zip(probes, found, strict=True)
@@ -210,6 +212,16 @@ def measure(size: int, folder: Path, embedder: OnnxEmbedder, options: argparse.N
     return result
 
 
+def parts(path: Path, size: int) -> dict[str, float]:
+    """Bytes per memory of the tables and indexes, the largest first."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        rows = db.execute("SELECT name, sum(pgsize) FROM dbstat WHERE aggregate = TRUE GROUP BY 1 ORDER BY 2 DESC").fetchall()
+    except apsw.SQLError:
+        return {}  # this SQLite was built without dbstat
+    return {name: used / size for name, used in rows}
+
+
 def stores(path: Path, folder: Path, size: int, corpus: Corpus, count: int) -> dict[str, float]:
     """Acknowledged writes of memories that are new, one by one, with what guards them, on a copy."""
     copy = folder / f"{size}.copy.db"
@@ -218,9 +230,7 @@ def stores(path: Path, folder: Path, size: int, corpus: Corpus, count: int) -> d
 
     os.environ["MEMORY_HOME"] = str(folder / "home")
     memories = open_memories(copy)
-    drafts = [
-        Draft(m.content, m.category, m.tags, m.expanded_keywords, m.importance) for m in Corpus(11).memories(count + 5, 10_000_000)
-    ]
+    drafts = [Draft(m.content, m.category, m.tags, m.expanded_keywords, m.importance) for m in Corpus(11).memories(count + 5, 10_000_000)]
     for draft in drafts[:5]:
         memories.remember(draft)
     times = timed([lambda draft=draft: memories.remember(draft) for draft in drafts[5:]])  # type: ignore[misc]  # bound at once
@@ -278,6 +288,7 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
         ("new process: open; first keyword recall", lambda r: f"{r['open_ms']:.0f}; {r['first_recall_ms']:.0f}"),
         ("identifiers found", lambda r: f"{r['identifiers_found']:.0%}"),
         ("bytes on disk per memory", lambda r: f"{r['bytes_per_memory']:,.0f}"),
+        ("of these token vectors (`MEMORY_TOKEN_VECTORS=0` leaves them out)", lambda r: f"{r['parts'].get('token_vectors', 0):,.0f}"),
         ("RSS with the model (own pages), MB", lambda r: f"{r['rss_mb'] or 0:.0f} ({r['rss_own_mb'] or 0:.0f})"),
     ]
     head = ["ms: wall p50 / p95 [CPU p50 / p95]", *(f"{r['memories']:,}" for r in results)]
