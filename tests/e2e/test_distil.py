@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bethink import config, wire
+from bethink.intake.models import ClaudeCode
 from bethink.model import Filter
 from kit.llm import MODEL, server
 
@@ -62,3 +63,34 @@ def test_a_real_model_is_asked_and_believed_only_with_a_quote(tmp_path: Path) ->
         for memory in memories.store.walk(memories.access, Filter(source="distil", statuses=()), memories.now()):
             assert " ".join(str((memory.origin or {})["quote"]).split()) in spoken
             assert memory.status == "candidate"
+
+
+@pytest.mark.slow
+def test_the_real_claude_code_answers_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kit.fake_anthropic import FakeAnthropic
+    from kit.node import need, node
+
+    program = need("claude")
+    log = tmp_path / "hook-ran"
+    config_folder = tmp_path / ".claude"
+    config_folder.mkdir()
+    hook = {"type": "command", "command": f"touch {log}"}
+    settings = {"hooks": {name: [{"hooks": [hook]}] for name in ("SessionStart", "UserPromptSubmit", "Stop")}}
+    (config_folder / "settings.json").write_text(json.dumps(settings))
+    values = {
+        "HOME": str(tmp_path),
+        "CLAUDE_CONFIG_DIR": str(config_folder),
+        "ANTHROPIC_API_KEY": "-".join(("sk", "ant", "dummy")),
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        "DISABLE_AUTOUPDATER": "1",
+        "PATH": f"{node().parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with FakeAnthropic('{"items": []}') as model:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", model.url)
+        answer = ClaudeCode(str(program)).ask("Find what matters.", "USER: hello", {"type": "object"}, 100)
+        assert json.loads(answer.text) == {"items": []} and answer.tokens > 0
+        assert "Find what matters." in model.seen() and not any(body.get("tools") for body in model.requests)
+    assert not log.exists()
+    assert list(config_folder.rglob("*.jsonl")) == []

@@ -189,6 +189,7 @@ class ClaudeCode:
         prompt = f"{system}\n\nAnswer with one JSON object of this schema and nothing else:\n{json.dumps(schema)}\n\n{user}"
         quiet = json.dumps({"disableAllHooks": True})
         command = [program, "-p", "--model", self._model, "--output-format", "json", "--max-turns", "1", "--strict-mcp-config"]
+        command += ["--tools", "", "--no-session-persistence"]
         environment = {name: value for name, value in os.environ.items() if name not in ("CLAUDECODE", "CLAUDE_CODE_ENTRYPOINT")}
         environment |= {"BETHINK_CHILD": "1", "MEMORY_HOOK_CHILD": "1"}
         with tempfile.TemporaryDirectory(prefix=ERRAND) as folder:
