@@ -123,3 +123,13 @@ def everything(store: Store, access: Access, *, own: str) -> dict[str, dict[str,
         shape["links"] = sorted((link.target, link.type) for link in store.links_of(access, [id]) if link.source == id)
         shape["conflicts"] = sorted(one.note for one in store.revisions_named(access, "conflict", [id]))
     return found
+
+
+def differences(found: dict[str, dict[str, Any]], wanted: dict[str, dict[str, Any]]) -> list[tuple[str, str, Any, Any]]:
+    """(id, field, found, wanted) of everything in which two of `everything`'s answers differ."""
+    return [
+        (id, name, found.get(id, {}).get(name), wanted.get(id, {}).get(name))
+        for id in sorted({*found, *wanted})
+        for name in sorted({*found.get(id, {}), *wanted.get(id, {})})
+        if found.get(id, {}).get(name) != wanted.get(id, {}).get(name)
+    ]

@@ -68,6 +68,7 @@ class Sent:
         return made
 
 
+_OPS = frozenset(("store", "edit", "purge", "link", "unlink", "secret"))
 #: Versions from … to, both included.
 Spans = list[list[int]]
 
@@ -177,6 +178,8 @@ class Replicating(Writing):
         return answer
 
     def _make(self, tx: Transaction, change: Sent, own: Spans) -> _Outcome:
+        if change.op not in _OPS:
+            raise InvalidInput(f"No operation {change.op!r}.", hint="The server may be older than this replica: upgrade it.")
         self._write_as(change)
         memory = tx.get(change.memory)
         if memory is not None and memory.owner != change.owner:
@@ -194,9 +197,8 @@ class Replicating(Writing):
                 return self._edit(tx, change, memory, own)
             case "link" | "unlink":
                 return self._edge(tx, change, memory, own)
-            case "secret":
+            case _:
                 return self._secret(tx, change, memory, own)
-        raise InvalidInput(f"No operation {change.op!r}.", hint="The server may be older than this replica: upgrade it.")
 
     def _write_as(self, change: Sent) -> None:
         said = change.payload.get("revision") or {}

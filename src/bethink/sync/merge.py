@@ -20,11 +20,11 @@ def overlaid(server: Memory, waiting: Sequence[Change], local: Memory | None = N
             return None
         if change.op == "store" and change.payload is None and local is not None:
             # It is sent as it is here, so it stays as it is here.
-            fields = exchange.fields_of(local)
+            fields, at = exchange.fields_of(local), local.updated_at
         elif change.op in ("store", "edit"):
             fields.update((change.payload or {}).get("fields", {}))
             edits += change.op == "edit"
-        at = change.at
+            at = exchange.checked({"updated_at": (change.payload or {}).get("at")})["updated_at"] or change.at
     known = exchange.checked({name: value for name, value in fields.items() if name in exchange.FIELDS})
     extra = {**server.extra, **{name: value for name, value in fields.items() if name not in exchange.FIELDS}}
     merged = server.with_(**known, extra=extra, version=server.version + edits)

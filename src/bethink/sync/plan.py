@@ -26,9 +26,11 @@ class Repair:
     store: tuple[str, ...] = ()
     #: To be sent over an older state of the server, with that state's version.
     again: tuple[tuple[str, int], ...] = ()
+    #: The server's order of changes has lost its end, as after a backup was restored.
+    went_back: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.pull or self.store or self.again)
+        return bool(self.pull or self.store or self.again or self.went_back)
 
 
 def repair(mine: Mapping[str, Mark], theirs: Mapping[str, Mark], busy: Collection[str] = ()) -> Repair:
@@ -36,7 +38,8 @@ def repair(mine: Mapping[str, Mark], theirs: Mapping[str, Mark], busy: Collectio
     pull = [id for id, mark in theirs.items() if id not in busy and _newer(mark, mine.get(id))]
     store = [id for id in mine if id not in theirs and id not in busy]
     again = [(id, theirs[id][0]) for id, mark in mine.items() if id in theirs and id not in busy and theirs[id][0] < mark[0]]
-    return Repair(tuple(sorted(pull)), tuple(sorted(store)), tuple(sorted(again)))
+    went_back = any(id in theirs and theirs[id][1] < mark[1] for id, mark in mine.items())
+    return Repair(tuple(sorted(pull)), tuple(sorted(store)), tuple(sorted(again)), went_back)
 
 
 def _newer(theirs: Mark, mine: Mark | None) -> bool:

@@ -150,7 +150,12 @@ class Session:
     def verify(self) -> int:
         """Compares digests with the server and repairs what differs, both ways; answers how many memories differed."""
         differing = self.replica.upload_unknown()
-        for owner, found in self.compare().items():
+        compared = self.compare()
+        if any(found.went_back for found in compared.values()):
+            # Numbers from a past that the server has lost would make its news look old.
+            self.replica.rewind()
+            differing += 1
+        for owner, found in compared.items():
             differing += len(found.pull) + len(found.store) + len(found.again)
             self.replica.mend(found)
             for start in range(0, len(found.pull), PAGE):
