@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from bethink.scan.pattern import Pattern
 from bethink.text import MARKER
 
 # Parts of the rules. All are matched against the normal form: lower case, one kind of quote.
@@ -99,11 +98,12 @@ _ENTITY = (
     r"|members?|records?|victims?|id)"
 )
 
-Rule = tuple[str, re.Pattern[str]]
+
+Rule = tuple[str, Pattern]
 
 
 def _rule(kind: str, pattern: str) -> Rule:
-    return kind, re.compile(pattern, re.MULTILINE)
+    return kind, Pattern(pattern)
 
 
 RULES: tuple[Rule, ...] = (
