@@ -148,3 +148,37 @@ def test_huge_contents_are_judged(unit: str) -> None:
     assert judge(huge, [old("The port is 1.")]).action == "ADD"
     assert judge(huge, [old(huge)]).action == "NOOP"
     assert judge(huge + "\nThe end is near.", [old(huge + "\nThe end is far.")]).action != "NOOP"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("memory number 2", "memory number 3"),
+        ("Process 1 memory 41", "Process 1 memory 42"),
+        ("item 5 from worker 1", "item 5 from worker 2"),
+        ("document 2 says that the limit is 7838", "document 3 says that the limit is 6757"),
+        ("stress p1 n2", "stress p1 n3"),
+        ("User 2 prefers tabs", "User 3 prefers tabs"),
+        ("entry 1/2", "entry 1/3"),
+        ("Ticket ABC-11 is about the login", "Ticket ABC-12 is about the login"),
+        ("id=2 text=hello", "id=3 text=hello"),
+        ("record 2: alpha beta gamma", "record 3: alpha beta gamma"),
+    ],
+)
+def test_entries_of_a_list_are_no_corrections(one: str, other: str) -> None:
+    assert action(other, one) == "ADD"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("port 5432", "port 5433"),
+        ("We use PostgreSQL 15", "We use PostgreSQL 16"),
+        ("Retry failed jobs 3 times", "Retry failed jobs 5 times"),
+        ("The free plan includes 3 projects", "The free plan includes 5 projects"),
+        ("We are on sprint 12", "We are on sprint 13"),
+        ("Invoices are due within 14 days", "Invoices are due within 30 days"),
+    ],
+)
+def test_a_number_that_says_something_is_corrected(one: str, other: str) -> None:
+    assert action(other, one) == "UPDATE"

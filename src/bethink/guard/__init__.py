@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bethink.guard.compare import OTHER, compare
+from bethink.guard.labels import labelled_apart
 from bethink.guard.reading import Clause, read
 from bethink.guard.values import Finding
 from bethink.model import Memory, Verdict
@@ -68,7 +69,7 @@ def judge(new: str, neighbours: Sequence[Neighbour], *, noop: float = NOOP, upda
         if content_hash(neighbour.memory.content) == wanted:
             return Verdict("NOOP", 1.0, neighbour.memory, "It says the same.")
     statements = read(new)
-    judged = [_against(statements, neighbour) for neighbour in neighbours]
+    judged = [_against(new, statements, neighbour) for neighbour in neighbours]
     same = [one for one in judged if one.finding.kind == "same" and one.finding.strength >= noop]
     changed = [one for one in judged if one.finding.kind == "changed" and one.finding.strength >= update]
     whole = [one for one in changed if not one.partly]
@@ -89,11 +90,11 @@ def _order(one: _Judged) -> tuple[float, float, float]:
     return one.finding.strength, one.similarity, one.neighbour.keyword
 
 
-def _against(new: tuple[Clause, ...], neighbour: Neighbour) -> _Judged:
+def _against(text: str, new: tuple[Clause, ...], neighbour: Neighbour) -> _Judged:
     old = read(neighbour.memory.content)
     similarity = neighbour.similarity if neighbour.similarity is not None else _shared(new, old)
     finding, partly = _weighed(new, old, neighbour.similarity)
-    if finding.kind == "changed" and neighbour.memory.category in _LASTING:
+    if finding.kind == "changed" and (neighbour.memory.category in _LASTING or labelled_apart(text, neighbour.memory.content)):
         finding = OTHER
     return _Judged(neighbour, finding, similarity, partly)
 
