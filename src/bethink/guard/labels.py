@@ -21,7 +21,8 @@ PROPERTIES = frozenset(
     postcode year quarter top edition within least most under over below above until before after since every each to at of in
     on by for with from is are was were be as than has have had uses use using takes take took needs need needed runs run
     running set sets equals equal costs allows allow gets get requires require expects expect keeps keep holds hold lasts last
-    stays stay became become becomes reached reach hits hit and or not the a an our your my its their this that""".split()
+    stays stay became become becomes reached reach hits hit and or not the a an our your my its their this that ist sind war
+    beträgt auf um ab es está son usa utiliza en de est sont était utilise à sur""".split()
 )
 _TOKEN = re.compile(r"#?\w+(?:[./:\-_']\w+)*|[=:#]")
 _PLAIN = re.compile(r"#?\d+")
