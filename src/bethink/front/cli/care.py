@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def mcp(
     tools: Annotated[str, typer.Option("--tools", metavar="TOOLSET", help="Which tools to show.")] = "default",
+    server: Annotated[str | None, typer.Option("--server", metavar="URL", help="Pass everything on to a server; open no store.")] = None,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say on stderr what goes wrong inside.")] = False,
     project: Project = None,
 ) -> None:
@@ -32,6 +33,7 @@ def mcp(
 
     named = project or ASKED.project
     arguments = ["--tools", tools, *(["-v"] if verbose else []), *(["-p", named] if named else [])]
+    arguments += ["--server", server] if server else []
     raise typer.Exit(main(arguments))
 
 

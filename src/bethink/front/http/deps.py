@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import anyio.to_thread
@@ -37,12 +39,16 @@ class Needs:
             await anyio.to_thread.run_sync(server.limiter.spend, caller, self.kind)
         else:
             server.limiter.spend(caller, self.kind)
-        project = request.headers.get("x-project-id", "")[:_MAX_NAME] or None
-        writer = Writer(
-            client=request.headers.get("x-client-id", "")[:_MAX_NAME] or None,
-            session=request.headers.get("x-session-id", "")[:_MAX_NAME] or None,
-        )
-        return server.memories(caller, writer, project)
+        writer = Writer(client=named(request.headers, "x-client-id"), session=named(request.headers, "x-session-id"))
+        return server.memories(caller, writer, named(request.headers, "x-project-id"))
+
+
+def named(headers: Mapping[str, str], header: str) -> str | None:
+    """A name that a header brings; None without it. Headers are Latin-1 by law and UTF-8 by custom."""
+    raw = headers.get(header, "")
+    with suppress(UnicodeError):
+        raw = raw.encode("latin-1").decode("utf-8")
+    return raw.strip()[:_MAX_NAME] or None
 
 
 Reads = Annotated[Memories, Depends(Needs(READ, "read"))]

@@ -27,6 +27,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from bethink.front.http import metrics
 from bethink.front.http.auth import CALLER, READ, SECRETS, WRITE
+from bethink.front.http.deps import named
 from bethink.front.http.door import MAX_BODY
 from bethink.front.http.errors import InsufficientScope, problem
 from bethink.front.mcp import toolsets
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 PATH, SSE, MESSAGES = "/mcp", "/sse", "/messages"
 #: Requests that only read, beside the tools that say so.
 _READING = frozenset({"resources/read"})
-_MAX_NAME = 500
 
 
 @dataclass(slots=True)
@@ -97,12 +97,12 @@ class RequestDesk(Desk):
         caller, place = CALLER.get(), PLACE.get()
         caller.must(READ)
         writer = Writer(
-            client=place.headers.get("x-client-id", "")[:_MAX_NAME] or None,
+            client=named(place.headers, "x-client-id"),
             agent=place.agent,
-            session=place.headers.get("x-session-id", "")[:_MAX_NAME] or None,
+            session=named(place.headers, "x-session-id"),
             source="assistant",
         )
-        return self._server.memories(caller, writer, place.headers.get("x-project-id", "")[:_MAX_NAME] or None)
+        return self._server.memories(caller, writer, named(place.headers, "x-project-id"))
 
     def greeted(self) -> None:
         """The model is loaded already."""
