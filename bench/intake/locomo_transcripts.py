@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,10 @@ def write(source: Path, target: Path) -> int:
             folder = target / f"-home-u-{sample.get('sample_id', number)}"
             folder.mkdir(parents=True, exist_ok=True)
             lines = [_line(sample["conversation"], name, turn, at + timedelta(seconds=30 * place)) for place, turn in enumerate(turns)]
-            (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+            path = folder / f"{name}.jsonl"
+            path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+            # At rest since the conversation: its last turn is complete.
+            os.utime(path, (at.timestamp(), at.timestamp()))
             count += len(lines)
     return count
 
