@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -14,6 +15,8 @@ def main() -> None:
         from bethink.front.hook import main as hook
 
         sys.exit(hook(arguments[1:]))
+    # NumPy multiplies small matrices here: waking a thread for each core costs more than it saves.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if arguments[:1] == ["mcp"]:
         from bethink.front.mcp import main as serve
 

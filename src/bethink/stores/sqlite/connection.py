@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +162,6 @@ def up_to_date(connection: apsw.Connection, path: Path) -> bool:
 
 
 def _script(version: int) -> str:
-    folder = files("bethink.stores.sqlite") / "migrations"
+    folder = Path(__file__).with_name("migrations")
     name = next(entry.name for entry in folder.iterdir() if entry.name.startswith(f"{version:03d}_"))
     return (folder / name).read_text("utf-8")
