@@ -21,17 +21,30 @@ from kit.memories import ANN, IDENTITY, NOW, WordsEmbedder, memory
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 
 
-def start(path: Path) -> subprocess.Popen[str]:
-    tests = Path(writers.__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": str(tests)}
-    return subprocess.Popen([sys.executable, writers.__file__, str(path)], stdout=subprocess.PIPE, text=True, env=environment)
+class Writer:
+    """A process that stores and writes down, in a file, the id of each memory once it is acknowledged."""
 
+    def __init__(self, path: Path) -> None:
+        self._log = path.parent / f"{path.name}.{random.getrandbits(64):x}.ids"
+        tests = Path(writers.__file__).parents[1]
+        with self._log.open("wb") as log:
+            environment = {**os.environ, "PYTHONPATH": str(tests)}
+            self._process = subprocess.Popen([sys.executable, writers.__file__, str(path)], stdout=log, env=environment)
 
-def kill(process: subprocess.Popen[str]) -> list[str]:
-    """Kills it; answers the ids of which it had printed a whole line."""
-    process.send_signal(signal.SIGKILL)
-    output, _ = process.communicate(timeout=30)
-    return output.splitlines() if output.endswith("\n") else output.splitlines()[:-1]
+    def has_begun(self) -> None:
+        """Waits for the first acknowledgement: from then on any moment is as good as another."""
+        until = time.monotonic() + 60
+        while not self._log.stat().st_size:
+            assert time.monotonic() < until and self._process.poll() is None
+            time.sleep(0.002)
+
+    def kill(self) -> list[str]:
+        """Kills it; answers the ids of which it had written a whole line."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait(timeout=30)
+        lines = self._log.read_text().split("\n")[:-1]
+        self._log.unlink()
+        return lines
 
 
 def examine(path: Path, acknowledged: set[str]) -> None:
@@ -59,14 +72,12 @@ def test_killed_at_any_moment(tmp_path: Path, rounds: int) -> None:
     acknowledged: set[str] = set()
     chance = random.Random(rounds)
     for number in range(rounds):
-        writing = [start(path) for _ in range(1 + number % 2)]
-        for process in writing:
-            assert process.stdout is not None
-            # The first line says that it has begun; from then on any moment is as good as another.
-            acknowledged.add(process.stdout.readline().strip())
+        writing = [Writer(path) for _ in range(1 + number % 2)]
+        for writer in writing:
+            writer.has_begun()
         time.sleep(chance.random() * 0.15)
-        for process in writing:
-            acknowledged.update(kill(process))
+        for writer in writing:
+            acknowledged.update(writer.kill())
         examine(path, acknowledged)
     assert len(acknowledged) > rounds
 
@@ -75,20 +86,21 @@ def test_killed_while_the_store_is_made(tmp_path: Path) -> None:
     chance = random.Random(1)
     for number in range(6):
         path = tmp_path / f"{number}.db"
-        process = start(path)
+        writer = Writer(path)
         until = time.monotonic() + 10
         while not path.exists() and time.monotonic() < until:
             time.sleep(0.001)
         time.sleep(chance.random() * 0.01)
-        examine(path, set(kill(process))) if path.exists() else kill(process)
+        acknowledged = set(writer.kill())
+        if path.exists():
+            examine(path, acknowledged)
 
 
 def test_the_log_that_a_killed_process_left_is_read(tmp_path: Path) -> None:
     path = tmp_path / "memory.db"
-    process = start(path)
-    assert process.stdout is not None
-    first = process.stdout.readline().strip()
-    kill(process)
+    writer = Writer(path)
+    writer.has_begun()
+    first = writer.kill()[0]
     assert (tmp_path / "memory.db-wal").stat().st_size > 0
     reader = SQLiteStore(path, read_only=True)
     assert first in reader.get(ANN, [first])
