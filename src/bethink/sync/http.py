@@ -70,7 +70,7 @@ class HttpPeer:
             answer = self._get("hello", {})
         except RequestRefused as error:
             if error.status == 403:
-                raise Unauthorized(error.message, hint=error.hint or None) from error
+                raise Unauthorized(error.message) from error
             raise
         return _with(answer, "server", "principal", "protocol", "owners")
 
@@ -143,7 +143,7 @@ class HttpPeer:
         message = str(said.get("detail") or f"{self.address} answers {status}.")
         hint, code = str(said.get("hint") or "") or None, str(said.get("code") or "")
         if status == 401:
-            raise Unauthorized(message, hint=hint)
+            raise Unauthorized(message)
         if status in _AWAY:
             raise Unreachable(message, hint=hint, retry_after=_seconds(headers.get("retry-after")))
         if status in _REFUSED:
