@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from bethink.scan.pattern import Pattern
 from bethink.scan.rules import RULES
 
 # Words of those who talk about attacks, and what such talk does with the attack's words.
-_ABOUT = re.compile(
+_ABOUT = Pattern(
     r"\b(?:attack\w*|inject\w*|jailbreak\w*|poison\w*|adversar\w+|malicious|payloads?|exploit\w*|phish\w*"
     r"|red[- ]team\w*|owasp|mitre|threat\w*|security|vulnerab\w*|exfiltrat\w*"
     r"|detect\w*|scan(?:s|ner|ning|ned)?|filter\w*|flag(?:s|ged|ging)?|block(?:s|ed|ing)?|quarantin\w*|regex\w*"
@@ -19,7 +20,7 @@ _ABOUT = re.compile(
     r"|report(?:ed)?|asked|said|says|wrote|called|titled|named|commit|message|log|placeholder|element|tag|tags|field"
     r"|api|sdk|json|xml)\b"
 )
-_SPEAKER = re.compile(
+_SPEAKER = Pattern(
     r"\b(?:attack\w*|injections?|payloads?|jailbreaks?|adversar\w+|malicious \w+|poison\w*|hackers?|phish\w*|prompts?"
     r"|pages?|e-?mails?|documents?|memories|someone|text|exploits?|it|they|that|which|who|strings?|variants?|threats?"
     r"|scenario)\b"

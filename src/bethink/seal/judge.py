@@ -5,6 +5,7 @@ The detector's rules say where a value stands (`password = …`); the functions 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import re
@@ -17,7 +18,7 @@ _STAND_IN_WORD = (
     r"password_\d|true|false|empty|todo|tbd|test|testing|default|anonymous|postgres|root|admin|guest|user|username|"
     r"mysql|redis|changed|required|optional"
 )
-_STAND_IN = re.compile(
+_STAND_IN = (
     rf"(?:<[^<>]*>|\[[^\[\]]*\]|(?-i:\$(?:[A-Z][A-Z0-9_]*|[a-z][a-z0-9_]*|\d))|\$\{{[^{{}}]+\}}|\$\([^()"
     rf"]*\)|%\w+%|%\(\w+\)s|%s|\{{+[^{{}}]*\}}+|@\w+@|"
     rf"[*xX.•●_#?-]{{3,}}|(?:[a-z0-9_-]*[-_])?(?:my|your|the|some|an?|insert|enter|put|our|their)"
@@ -26,8 +27,7 @@ _STAND_IN = re.compile(
     rf"(?:{_STAND_IN_WORD})(?:[-_ ]?(?:{_STAND_IN_WORD}))*[-_]?(?:here)?|"
     r"your[-_ ]?\S*|\S*(?<![a-z])example(?:key)?|\S*EXAMPLE(?:KEY)?|(?:sk|pk|ghp|hvs|xoxb|AKIA|ASIA|npm|"
     r"glpat|eyJ)?[-_.]*[xX*.…]{3,}\S*|\S*(?:[xX]{6,}|\*{4,}|\.{3}|…)\S*|"
-    r"abc(?:def)?\d{0,6}|(?:0?123456789?0?)|(.)\1{3,})",
-    re.IGNORECASE,
+    r"abc(?:def)?\d{0,6}|(?:0?123456789?0?)|(.)\1{3,})"
 )
 _REFERENCE = re.compile(
     r"(?:process\.env|import\.meta\.env|os\.environ|os\.getenv|getenv|env|ENV|System\.getenv|secrets?|"
@@ -36,7 +36,7 @@ _REFERENCE = re.compile(
 )
 _CALL = re.compile(r"[A-Za-z_][\w.]*[(\[].*|\{[A-Za-z_].*|![a-z]+|(?:[A-Z]{2,6}\d?)?(?:[A-Z][a-z]{2,}){2,}")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\(?\)?")
-_BENIGN = re.compile(
+_BENIGN = (
     r"v?\d+(?:\.\d+)+(?:[-+.]\w+)*|\d{4}-\d\d(?:-\d\d)?(?:[T_ ].*)?|\d+(?:\.\d+)?(?:[a-zA-Z]{1,7}|%)?|"
     r"\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?:/\d+)?|"
     r"[^@\s]+@[\w-]+(?:\.[\w-]+)+|(?:~|\.{1,2})?/[\w./~@%+:-]*|[A-Za-z]:\\\S*|[\w./-]+\.(?:py|js|ts|tsx|"
@@ -45,18 +45,27 @@ _BENIGN = re.compile(
     r"[a-z]+://\S*|#\d{1,6}|#[0-9a-fA-F]{3,8}|"
     r"(?:str|int|bool|bytes|Optional|Union|List|Dict|SecretStr|varchar|char)\b.*"
 )
-_TECHNICAL = re.compile(
+_TECHNICAL = (
     r"(?:sha|md|aes|rsa|rs|hs|es|ps|utf|ed|x|p|s|k|i|oauth|http|base|bcrypt|argon|scrypt|pbkdf|blake|"
     r"ecdsa|secp|keccak|crc|ipv|web|log4j|cp|iso|pkcs|x-|"
     r"v|gpt|gb|rfc|ascii|chacha|poly|tls|ssl|postgres|mysql|redis|python|node|java|gpg|pgp|bip|kdf)[-_]?\d{1,6}[a-z]{0,2}(?:[-_/.][a-z0-9]{1,16})*|"
     r"1password|bitwarden|lastpass|keepassxc?2?|dashlane|auth0|"
     r"(?:one|two|multi|per|non|self|auto|pre|post|re|re-?used|case|short|long|base64|url|hex|json|null|"
-    r"user|server|client)-[a-z0-9]+(?:-[a-z0-9]+)*",
-    re.IGNORECASE,
+    r"user|server|client)-[a-z0-9]+(?:-[a-z0-9]+)*"
 )
 _WORDS = re.compile(r"[A-Za-z]+(?:['’_./-][A-Za-z]+)*")
 UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
+
+
+@functools.cache
+def _compiled(pattern: str, flags: int) -> re.Pattern[str]:
+    """The big patterns, made on first use: plain prose never asks for them."""
+    return re.compile(pattern, flags)
+
+
+def _is_like(pattern: str, value: str, flags: int = 0) -> bool:
+    return _compiled(pattern, flags).fullmatch(value) is not None
 
 
 def entropy(value: str) -> float:
@@ -67,7 +76,7 @@ def entropy(value: str) -> float:
 
 def is_stand_in(value: str) -> bool:
     """True for what documentation writes instead of a secret: ``<your-key>``, ``${VAR}``, ``changeme``, ``xxxx``, ``AKIA…EXAMPLE``."""
-    return len(value) <= 200 and _STAND_IN.fullmatch(value) is not None
+    return len(value) <= 200 and _is_like(_STAND_IN, value, re.IGNORECASE)
 
 
 def is_reference(value: str) -> bool:
@@ -92,7 +101,7 @@ def is_words(value: str) -> bool:
 
 def is_ordinary(value: str) -> bool:
     """True for versions, dates, sizes, paths, addresses, file and variable names, algorithm names."""
-    return _BENIGN.fullmatch(value) is not None or _TECHNICAL.fullmatch(value) is not None
+    return _is_like(_BENIGN, value) or _is_like(_TECHNICAL, value, re.IGNORECASE)
 
 
 def is_digest(value: str) -> bool:
