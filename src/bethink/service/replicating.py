@@ -144,7 +144,10 @@ class Replicating(Writing):
             if before is not None:
                 return self._told(tx, change, _Outcome(before["result"], before["id"], before.get("lost", {})), again=True)
             chain = (tx.answer_of(change.owner, change.previous) if change.previous else None) or {}
-            id = self._heir(tx, change.owner, str(chain.get("id") or change.memory))
+            id = change.memory
+            if change.op != "purge":
+                # Who purges a memory that a twin took in does not speak of the twin: it was stored by somebody else.
+                id = self._heir(tx, change.owner, str(chain.get("id") or id))
             outcome = self._make(
                 tx, replace(change, memory=id, base=max(change.base, int(chain.get("floor", 0)))), list(chain.get("own", ()))
             )

@@ -147,7 +147,7 @@ class SQLiteLog:
 
     def move(self, memory: str, into: str) -> None:
         self._db.execute("UPDATE revisions SET memory = ? WHERE memory = ?", (into, memory))
-        self._db.execute("UPDATE pending_ops SET memory = ? WHERE memory = ?", (into, memory))
+        self._db.execute("UPDATE pending_ops SET memory = ? WHERE memory = ? AND op <> 'purge'", (into, memory))
         for end in ("source", "target"):
             self._db.execute(f"UPDATE OR IGNORE links SET {end} = ? WHERE {end} = ?", (into, memory))
         self._db.execute("DELETE FROM links WHERE source = ?1 OR target = ?1 OR source = target", (memory,))

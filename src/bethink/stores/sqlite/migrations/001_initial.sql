@@ -38,11 +38,13 @@ CREATE TABLE memories (
 CREATE INDEX memories_hash ON memories (content_hash);
 -- Lists are read in its order; counting reads it alone.
 CREATE INDEX memories_recent ON memories (
-    created_at, owner, project, category, source, status, scope, task, deleted_at, expires_at, valid_until
+    created_at, key, owner, project, category, source, status, scope, task, deleted_at, expires_at, valid_until
 );
 CREATE INDEX memories_category ON memories (category, created_at);
 CREATE INDEX memories_project ON memories (project, created_at) WHERE project IS NOT NULL;
 CREATE INDEX memories_session ON memories (session, created_at) WHERE session IS NOT NULL;
+CREATE INDEX memories_expiring ON memories (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX memories_deleted ON memories (deleted_at) WHERE deleted_at IS NOT NULL;
 CREATE INDEX memories_review ON memories (key) WHERE needs_review <> '' OR status IN ('candidate', 'quarantined');
 
 -- The index takes its texts from the rows, so that it can remove a text's every trace at once ('secure-delete').
@@ -139,3 +141,20 @@ CREATE INDEX audit_subject ON audit (subject);
 
 -- Small facts about the store: the embedder's identity, the bound server …
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- What is selective, told beforehand: without numbers the planner takes an index on what all rows have in common for as good
+-- as one on an id.
+ANALYZE;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('memories', 'sqlite_autoindex_memories_1', '100000 1'),
+    ('memories', 'memories_hash', '100000 1'),
+    ('memories', 'memories_recent', '100000 2 1 1 1 1 1 1 1 1 1 1 1'),
+    ('memories', 'memories_category', '100000 10000 2'),
+    ('memories', 'memories_project', '100000 5000 2'),
+    ('memories', 'memories_session', '100000 200 2'),
+    ('memories', 'memories_review', '100 1'),
+    ('memories', 'memories_expiring', '1000 1'),
+    ('memories', 'memories_deleted', '1000 1'),
+    ('memories', 'memories_seq', '100000 2 1'),
+    ('revisions', 'revisions_memory', '100000 2 1'),
+    ('revisions', 'revisions_at', '100000 2');

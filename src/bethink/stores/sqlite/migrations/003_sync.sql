@@ -2,7 +2,8 @@
 CREATE TABLE counters (owner TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 UPDATE memories SET seq = key;
 INSERT INTO counters (owner, seq) SELECT owner, max(key) FROM memories GROUP BY owner;
-CREATE INDEX memories_seq ON memories (owner, seq);
+-- Not by owner first: what nearly all rows have in common would look like a way to find one.
+CREATE INDEX memories_seq ON memories (seq, owner);
 -- What was purged is never forgotten: an id that comes back from an old replica must not bring its memory back.
 -- `twin` is the memory that took this one in.
 CREATE TABLE tombstones (
