@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +19,7 @@ from bethink.service.writing import Writing
 SOURCE = "transcript"
 _SPACE = uuid.UUID("5e8b0d6a-2f0a-4e0d-9a57-6c1f7a1c2b11")
 _ERASED_AT_ONCE = 200
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+")
 _EVERY_STATUS = ("active", "candidate", "quarantined", "superseded", "completed", "parked")
 State = dict[str, Any]
 
@@ -80,7 +83,8 @@ class Archiving(Writing):
         ready = []
         for memory in made:
             if memory.id not in present:
-                clean, secrets = self._sealed(memory)
+                clean, secrets = self._sealed(memory if _telling(memory.origin) else memory.with_(origin=None))
+                clean = clean if clean.origin else clean.with_(origin=memory.origin)
                 ready.append((self._screened(clean, by_hand=False)[0], secrets))
         written = sealed = quarantined = size = 0
         with self.store.write(self.access) as tx:
@@ -185,6 +189,18 @@ class Archiving(Writing):
     def place_of(self, project: str | None) -> Scope:
         """The scope of a project; global without one."""
         return Scope.of(project)
+
+
+def _telling(origin: Mapping[str, Any] | None) -> bool:
+    """Whether a place could hold a secret; ids and the same few names on every turn are not looked through again and again."""
+    return any(_suspicious(str(value)) for value in (origin or {}).values() if not _UUID.fullmatch(str(value)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _suspicious(value: str) -> bool:
+    from bethink.seal import detect
+
+    return bool(detect.scan(value))
 
 
 def _horizon(was: State | None, before: datetime | None, project: str | None) -> State:

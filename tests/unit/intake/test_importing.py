@@ -222,3 +222,14 @@ def test_exports_are_read_whole_and_again_when_they_change(memories: Memories, t
     report = Importer(memories, home).run(discovered(["claude-ai"], place))
     assert (report.memories, report.known) == (1, 1)
     assert memories.states(importing.SESSIONS)["c1"]["title"] == "Gears"
+
+
+def test_a_secret_in_the_place_of_a_turn_is_sealed_too(memories: Memories, home: Path) -> None:
+    canary = "ghp_" + "Mn8Kq2Lm9Rt4Wv7Yb1Nc" + "5Hd3Jf6Sg0Pa2Qe4"
+    origin = {"file": f"/home/u/{canary}/s.jsonl", "host": "claude", "uuid": "7", "role": "user", "start": 3}
+    answer = memories.archive([Draft("Nothing secret in these words", id="turn-1", session="s1", origin=origin)])
+    assert answer.sealed == 1
+    kept_origin = dict(memories.get("turn-1").origin or {})
+    assert canary not in str(kept_origin) and kept_origin["start"] == 3
+    memories.close()
+    assert [path for path in home.rglob("*") if path.is_file() and canary.encode() in path.read_bytes()] == []
