@@ -185,7 +185,7 @@ def _sync_file(settings: Settings, kind: str) -> Path:
 
 def _postgres(url: str, pool_size: int) -> Store:
     if not url.startswith(("postgresql://", "postgres://")):
-        raise ConfigError("DATABASE_URL is not a PostgreSQL address.", hint="Write postgresql://user:password@host:5432/database.")
+        raise ConfigError("DATABASE_URL is not a PostgreSQL address.", hint="Write postgresql://host:5432/database, with a user if needed.")
     try:
         from bethink.stores.postgres import PostgresStore
     except ImportError as error:
@@ -221,7 +221,7 @@ def spot_of(settings: Settings) -> Spot:
     return Spot(settings.home, settings.database, settings["MEMORY_USER"])
 
 
-def warm_server(settings: Settings, embedder: Embedder | None, on_turn: Callable[[], None] | None = None) -> WarmServer:
+def warm_server(settings: Settings, embedder: Embedder | None, on_turn: Callable[[Memories], None] | None = None) -> WarmServer:
     """A server process's part in keeping one model warm; it opens the store for itself, standing in no project."""
     from bethink.warm.server import WarmServer
 

@@ -39,7 +39,7 @@ def checkout(tmp_path: Path) -> Path:
     [
         ("git@github.com:Owner/Name.git", "github.com/Owner/Name"),
         ("https://github.com/Owner/Name", "github.com/Owner/Name"),
-        ("https://user:word@GitHub.com:443/Owner/Name.git/", "github.com/Owner/Name"),
+        ("https://user@GitHub.com:443/Owner/Name.git/", "github.com/Owner/Name"),
         ("ssh://git@example.org:2222/a/b/c.git", "example.org/a/b/c"),
         ("git://example.org/a%20b.git", "example.org/a b"),
         ("example.org:a/b", "example.org/a/b"),
