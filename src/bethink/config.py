@@ -73,7 +73,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("MEMORY_API_KEY", None, "Key for it. Set, it turns hybrid mode on.", "secret", aliases=("CLAUDE_MEMORY_API_KEY",)),
     Setting("MEMORY_SYNC_INTERVAL", 60, "Seconds between two rounds of replication; writes are sent at once.", "int"),
-    Setting("MEMORY_SYNC_DISABLE", False, "With MEMORY_API_KEY: no local store, every call asks the server.", "flag"),
+    Setting("MEMORY_SYNC_DISABLE", False, "Do not replicate, although MEMORY_API_KEY is set; what is written meanwhile waits.", "flag"),
     Setting("MEMORY_SERVER", None, "Address of a server that `bethink mcp` passes everything on to, instead of a local store."),
     Setting("DEBUG_CLAUDE_MEMORY_HOOKS", False, "Log what hooks do to a file in MEMORY_HOME/logs.", "flag", project_may_set=True),
     Setting("DISABLE_CLAUDE_MEMORY_AUTO_APPROVE", False, "Ask before each memory tool call.", "flag", project_may_set=True),
