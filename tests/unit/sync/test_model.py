@@ -14,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -261,11 +262,21 @@ class Replication(RuleBasedStateMachine):
                     assert self.purged & {id, heir}, id
 
 
-def test_whatever_happens_all_end_equal_and_nothing_is_lost() -> None:
+def play(examples: int, length: int) -> None:
     run_state_machine_as_test(
         Replication,
         settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+            max_examples=examples, stateful_step_count=length, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
         ),
     )
     print(f"{steps} steps")
+
+
+def test_whatever_happens_all_end_equal_and_nothing_is_lost() -> None:
+    play(EXAMPLES, STEPS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_whatever_happens_in_ten_thousand_steps() -> None:
+    play(max(EXAMPLES, 140), max(STEPS, 100))
