@@ -2,7 +2,7 @@
 
     python bench/speed.py [--sizes 1000,10000,100000] [--keep FOLDER] [--queries 60] [--stores 100] [--json FILE] [--markdown FILE]
 
-Stores are filled through the store's port in large transactions. Up to 10,000 memories are embedded by the real model; above,
+Stores are filled through the store's port in large transactions. Up to 2,000 memories are embedded by the real model; above,
 their vectors are those of 2,000 embedded memories, disturbed, with as many token vectors as the real ones have, so that size and
 work are real and only the meaning is not. `--keep` keeps the stores for the next run.
 
@@ -42,7 +42,7 @@ from bethink.embed.onnx import OnnxEmbedder, to_int8
 from bethink.stores.sqlite import SQLiteStore
 from corpus import Corpus, Question, identifier
 
-REAL_UP_TO = 10_000
+REAL_UP_TO = 2_000
 BASES = 2_000
 BATCH = 5_000
 ACCESS = Access.local()

@@ -99,27 +99,29 @@ def nearest(db: apsw.Connection, vector: npt.NDArray[np.float32], allowed: Colle
     known = np.zeros(max(allowed, default=0) + 1, bool)
     known[list(allowed)] = True
     known[0] = False
+    furthest = 64 * len(question) + 1
     ones = np.ones(len(question), np.float32)
-    slots, distances = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    numbers: list[int] = []
+    distances = [np.empty(0, np.uint16)]
     for number, places, bits in db.execute("SELECT number, places, bits FROM vector_chunks"):
         entries = np.frombuffer(bits, np.uint64).reshape(CHUNK, -1)
         if entries.shape[1] != question.shape[0]:
             continue
         belongs = np.frombuffer(places, np.uint32)
         wanted = known[np.minimum(belongs, len(known) - 1)] & (belongs < len(known))
-        distance = np.bitwise_count(entries ^ question).astype(np.float32) @ ones
-        distance[~wanted] = np.inf
+        distance = (np.bitwise_count(entries ^ question).astype(np.float32) @ ones).astype(np.uint16)
+        distance[~wanted] = furthest
         distances.append(distance)
-        slots.append(np.arange(number * CHUNK, (number + 1) * CHUNK))
-    distance, slot = np.concatenate(distances), np.concatenate(slots)
+        numbers.append(number)
+    distance = np.concatenate(distances)
+    first = np.array(numbers, np.int64) * CHUNK
+    #: How many entries are at most so far away.
+    within = np.cumsum(np.bincount(distance, minlength=furthest + 1)[:furthest])
 
     def best(count: int) -> Sequence[int]:
-        if count >= len(distance):
-            chosen = np.argsort(distance, kind="stable")
-        else:
-            part = np.argpartition(distance, count)[:count]
-            chosen = part[np.argsort(distance[part], kind="stable")]
-        answer: list[int] = slot[chosen[np.isfinite(distance[chosen])]].tolist()
+        chosen = np.flatnonzero(distance <= min(int(np.searchsorted(within, count)), furthest - 1))
+        chosen = chosen[np.argsort(distance[chosen], kind="stable")][:count]
+        answer: list[int] = (first[chosen // CHUNK] + chosen % CHUNK).tolist()
         return answer
 
     return best

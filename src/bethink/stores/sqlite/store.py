@@ -374,7 +374,8 @@ class SQLiteStore:
     def pending_vectors(self, limit: int) -> list[tuple[int, str]]:
         with translated(self.path):
             rows: list[tuple[int, str]] = self._db.execute(
-                "SELECT p.key, m.content FROM pending_vectors p JOIN memories m ON m.key = p.key ORDER BY p.key DESC LIMIT ?", (limit,)
+                "SELECT p.key, m.content FROM pending_vectors p CROSS JOIN memories m ON m.key = p.key ORDER BY p.key DESC LIMIT ?",
+                (limit,),
             ).fetchall()
         return rows
 
