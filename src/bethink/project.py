@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 _SCP = re.compile(r"(?:[^@/\s]+@)?([^:/\s]{2,}):(?!//)(.+)")
 
@@ -76,6 +75,8 @@ def normalised(url: str) -> str | None:
     """
     url = url.strip()
     if "://" in url:
+        from urllib.parse import unquote, urlsplit
+
         parts = urlsplit(url)
         host, path = parts.hostname or "", unquote(parts.path)
         if parts.scheme == "file":

@@ -17,7 +17,6 @@ from bethink import open_memories
 from bethink.text import MARKER
 from kit.assistants import ClaudeCode
 from kit.fake_anthropic import FakeAnthropic, tool
-from kit.hook import spooled
 
 pytestmark = [
     pytest.mark.slow,
@@ -67,7 +66,7 @@ def test_what_one_session_stores_the_next_one_knows(claude: ClaudeCode) -> None:
     assert len(brief) == 1
     assert prompt == []
     # Both turns were captured, with what the person said.
-    assert [record["user"] for record in spooled(claude.memory) if record["event"] == "stop"][-1:] == [ASKED]
+    assert any(ASKED in said for said in claude.captured())
 
 
 def test_a_prompt_recalls_what_the_brief_left_out(claude: ClaudeCode) -> None:
@@ -104,13 +103,13 @@ def test_a_compaction_does_not_lose_it(claude: ClaudeCode) -> None:
 def test_a_private_session_neither_reads_nor_writes(claude: ClaudeCode) -> None:
     with FakeAnthropic([tool(STORE, content=PORT), "stored"]) as model:
         claude.ask("Remember on which port staging listens.", model)
-    before = spooled(claude.memory)
+    before = sorted(claude.captured())
     claude.env["MEMORY_PRIVATE"] = "1"
     with FakeAnthropic([tool(STORE, content="Nobody shall know this."), "ok"]) as model:
         claude.ask(ASKED, model, "--permission-mode", "bypassPermissions")
         assert PORT not in model.seen()
         assert "private" in model.seen()
-    assert spooled(claude.memory) == before
+    assert sorted(claude.captured()) == before
     assert contents(claude) == [PORT]
 
 

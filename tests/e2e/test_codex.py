@@ -12,7 +12,6 @@ import pytest
 from bethink.text import MARKER
 from kit.assistants import Assistant
 from kit.fake_openai import FakeOpenAI, tool
-from kit.hook import spooled
 
 pytestmark = [
     pytest.mark.slow,
@@ -55,7 +54,7 @@ def test_what_one_session_stores_the_next_one_knows(codex: Assistant) -> None:
         ask(codex, "write a haiku about autumn leaves", model)
         assert MARKER not in model.seen()
     assert [len(ids) for ids in codex.told("prompt")[-2:]] == [1, 0]
-    assert [record["user"] for record in spooled(codex.memory) if record["event"] == "stop"][-1] == "write a haiku about autumn leaves"
+    assert any("autumn leaves" in said for said in codex.captured())
 
 
 @pytest.mark.parametrize("how", ["hanging", "empty", "garbage"])

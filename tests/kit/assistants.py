@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bethink import Filter, open_memories
 from bethink.intake import injections
 from kit.fake_anthropic import FakeAnthropic
+from kit.hook import spooled
 from kit.node import need, with_node
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +50,8 @@ class Assistant:
             "MEMORY_HOME": str(self.memory),
             # The machine runs other tests meanwhile; what a hook takes is measured elsewhere.
             "MEMORY_HOOK_MS": "9000",
+            # What is learned from a conversation beside what is stored is tested elsewhere.
+            "MEMORY_LEARN": "0",
             **self.env,
         }
 
@@ -65,6 +69,12 @@ class Assistant:
         )
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
+
+    def captured(self) -> list[str]:
+        """What the person said, as hooks captured it, whether it still waits or is in the archive already."""
+        with open_memories(self.memory / "memory.db", with_embedder=False) as memories:
+            kept = [memory.content for memory in memories.export(Filter()) if memory.source == "transcript"]
+        return [*kept, *(str(record["user"]) for record in spooled(self.memory) if record["event"] == "stop")]
 
     def told(self, event: str) -> list[list[str]]:
         """The ids that each hook of a kind told, oldest first."""

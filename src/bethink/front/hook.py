@@ -33,8 +33,8 @@ _CAPTURE_DEADLINE = 4.0
 _PAYLOAD = 1.5
 #: The part of a prompt's time until which the warm process is waited for; what is left is enough for keywords.
 _WARM_SHARE = 0.55
-#: A thread that holds the interpreter for longer than this beyond the deadline is ended from outside of it.
-_LAST = 0.1
+#: Seconds beyond the deadline after which a thread that holds the interpreter is ended from outside; its code makes a notice.
+_LAST = 1.5
 _MAX_STDIN = 8 << 20
 _MAX_PROMPT = 20_000
 _MAX_LOG = 4 << 20

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bethink import rank, text
-from bethink.errors import EmbedderError, InvalidInput
+from bethink.errors import EmbedderError, InvalidInput, StoreError
 from bethink.model import Access, Filter, Hit, Memory, Page, Query, Recalled
 from bethink.service.core import Core
 from bethink.service.indexing import embed_pending
@@ -100,7 +101,9 @@ class Reading(Core):
         try:
             if stored is not None and stored != self.embedder.identity:
                 return None, (f"The vectors were made by {stored.name}: keywords only until `bethink reindex`.",)
-            embed_pending(self.store, self.embedder, limit=self.limits.embed_first)
+            # A store that cannot be written now (locked, on a full disk) can be read all the same.
+            with suppress(StoreError):
+                embed_pending(self.store, self.embedder, limit=self.limits.embed_first)
             return self.embedder.query(query.text if not query.expanded else f"{query.text} {query.expanded}"), ()
         except EmbedderError as error:
             return None, (f"{error.message} Keywords only.",)

@@ -51,7 +51,7 @@ class WarmServer:
     """
 
     def __init__(
-        self, spot: Spot, open: Callable[[], Memories], embedder: Embedder | None = None, on_turn: Callable[[], None] | None = None
+        self, spot: Spot, open: Callable[[], Memories], embedder: Embedder | None = None, on_turn: Callable[[Memories], None] | None = None
     ) -> None:
         self._spot = spot
         self._open = open
@@ -70,13 +70,19 @@ class WarmServer:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Gives the lock back; the socket's file goes first, so that nobody asks in vain."""
+    def withdraw(self) -> None:
+        """Says that this process ends, without waiting: the socket's file goes, so that nobody asks in vain."""
         self._stopped.set()
+        if self.holds_lock:
+            self._clear()
         if self._listener is not None:
             # Closing alone does not wake a thread that waits in accept.
             with suppress(OSError):
                 self._listener.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        """Gives the lock back."""
+        self.withdraw()
         if self._thread.is_alive():
             self._thread.join(timeout=3)
 
@@ -120,11 +126,12 @@ class WarmServer:
 
     def _turns(self) -> None:
         while not self._stopped.is_set():
-            with suppress(BethinkError, OSError):
-                # A store that could not be opened at first can later.
-                self._ours().flush_uses()
+            # A store that could not be opened at first can later; and whatever goes wrong in a turn, there is a next one.
+            with suppress(Exception):
+                memories = self._ours()
+                memories.flush_uses()
                 if self._on_turn is not None:
-                    self._on_turn()
+                    self._on_turn(memories)
             self._stopped.wait(_TURN)
 
     def _ours(self) -> Memories:

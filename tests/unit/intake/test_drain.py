@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +68,7 @@ def test_an_exchange_is_kept_as_it_was_said_and_learned_from(memories: Memories,
 
 
 def test_learning_can_be_turned_off(memories: Memories, settings: Settings, home: Path) -> None:
-    off = dataclasses.replace(settings, values=MappingProxyType({**settings.values, "MEMORY_LEARN": False}))
+    off = Settings(MappingProxyType({**settings.values, "MEMORY_LEARN": False}), settings.origins)
     spooled(home, "Always use pnpm instead of npm in this repo.", "Fine.")
     report = run(memories, home, off)
     assert (report.archived, report.learned) == (2, 0)

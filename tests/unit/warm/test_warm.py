@@ -239,8 +239,8 @@ def test_what_others_store_gets_its_vector_at_once(warm: Settings) -> None:
 def test_the_work_for_all_is_done_by_the_holder_alone(home: Path) -> None:
     settings = settings_of(home, MEMORY_EMBEDDER="none")
     done: list[str] = []
-    first = wire.warm_server(settings, None, lambda: done.append("first"))
-    second = wire.warm_server(settings, None, lambda: done.append("second"))
+    first = wire.warm_server(settings, None, lambda _: done.append("first"))
+    second = wire.warm_server(settings, None, lambda _: done.append("second"))
     first.start()
     until(lambda: "first" in done)
     second.start()

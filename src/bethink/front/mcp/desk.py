@@ -54,6 +54,7 @@ class Desk:
         self._embedder: Embedder | None = None
         self._embedder_lock = threading.Lock()
         self._greeted = False
+        self._closing = False
         self._settings: Settings | None = None
         self._flushed = time.monotonic()
 
@@ -123,6 +124,9 @@ class Desk:
 
     def close(self) -> None:
         """Writes down what was kept in mind and closes the store."""
+        self._closing = True
+        if self._warm is not None:
+            self._warm.withdraw()
         if self._memories is not None:
             with suppress(BethinkError):
                 self._memories.close()
@@ -158,11 +162,21 @@ class Desk:
         with suppress(BethinkError):
             settings = self.settings
             if not settings["MEMORY_PRIVATE"]:
-                self._warm = wire.warm_server(settings, self._embedder_of(settings))
+                self._warm = wire.warm_server(settings, self._embedder_of(settings), self._take_in)
                 self._warm.start()
                 self._sync = wire.sync_engine(settings)
                 if self._sync is not None:
                     self._sync.start()
+
+    def _take_in(self, memories: Memories) -> None:
+        """What hooks captured becomes memories; one server process does that for all."""
+        from bethink.intake import spool
+
+        home = self.settings.home
+        if spool.pending(home):
+            from bethink.intake.drain import drain
+
+            drain(memories, home, self.settings, stop=lambda: self._closing)
 
     def _refuse_when_private(self) -> None:
         from bethink.hosts import switch
