@@ -28,7 +28,7 @@ MAX_TERMS = 32
 POSTINGS = 6_000
 #: A term is counted up to here; what is commoner is simply common.
 _COUNTED = 4_000
-#: What is rarer is counted anew each time: it is cheap, and a new memory must be found at once.
+#: A store with fewer memories is counted anew each time. So is a word that nothing holds: a new memory must be found at once.
 _WORTH_KEEPING = 500
 #: A filter that leaves at most this many rows is compared with the question row by row, without the index.
 FEW_ROWS = 4_000
@@ -50,7 +50,7 @@ class Frequencies:
         return found[1] if found and found[0] > time.monotonic() else None
 
     def put(self, owners: tuple[str, ...], word: str, count: int) -> None:
-        if count < _WORTH_KEEPING:
+        if count < (1 if word else _WORTH_KEEPING):
             return
         with self._lock:
             if len(self._known) > 50_000:
@@ -103,14 +103,12 @@ def _counts(db: Connection, access: Access, words: Sequence[str], frequencies: F
     counts = {word: known for word in words if (known := frequencies.get(access.readable, word)) is not None}
     missing = [word for word in words if word not in counts]
     if missing:
-        where = Where(DIALECT)
-        visible(where, access)
         sql = (
-            "SELECT t.word, (SELECT count(*) FROM (SELECT 1 FROM memories m "
-            f"WHERE m.search @@ plainto_tsquery('english', t.word) AND {where.sql} LIMIT {_COUNTED}) x) "
-            f"FROM unnest({where.bind([folded(word) for word in missing])}::text[]) WITH ORDINALITY AS t (word, place) ORDER BY t.place"
+            f"SELECT bethink_counted(plainto_tsquery('english', t.word), {_COUNTED}, %(cage)s) "
+            "FROM unnest(%(words)s::text[]) WITH ORDINALITY AS t (word, place) ORDER BY t.place"
         )
-        for word, (_, count) in zip(missing, db.execute(sql, where.values), strict=True):
+        values = {"cage": access.project, "words": [folded(word) for word in missing]}
+        for word, (count,) in zip(missing, db.execute(sql, values), strict=True):
             counts[word] = int(count)
             frequencies.put(access.readable, word, int(count))
     return counts
@@ -155,7 +153,8 @@ def _match(db: Connection, where: Where, terms: Sequence[tuple[int, str]], docum
     length = f"(1 + {_K1} * ({1 - _B} + {_B} * length(m.search) / {_USUAL_LENGTH}))"
     sql = (
         f"SELECT m.owner, m.id, ({' + '.join(parts)}) * {_K1 + 1} / {length} + 0.3 * ts_rank(m.search, {either}) AS score "
-        f"FROM memories m WHERE m.search @@ ({either}) AND {where.sql} ORDER BY score DESC, m.number DESC LIMIT {int(k)}"
+        f"FROM bethink_found({either}) f JOIN memories m ON m.owner = f.owner AND m.id = f.id "
+        f"WHERE {where.sql} ORDER BY score DESC, m.number DESC LIMIT {int(k)}"
     )
     return {(owner, id): float(score) for owner, id, score in db.execute(sql, bound.values)}
 
@@ -163,16 +162,15 @@ def _match(db: Connection, where: Where, terms: Sequence[tuple[int, str]], docum
 def _by_meaning(db: Connection, plan: Plan, where: Where) -> list[tuple[str, str]]:
     """(owner, id) of the nearest memories that satisfy the conditions."""
     assert plan.vector is not None
-    few = _few(db, where)
     values = {**where.values, "vector": _literal(plan.vector)}
     dims = len(plan.vector)
     distance = f"w.vector::halfvec({dims}) <=> %(vector)s::halfvec({dims})"
-    if few is not None:
+    if _are_few(db, where):
         # Exact: a filter that leaves few rows must not depend on what an index happens to visit.
-        values.update(owners=[owner for owner, _ in few], ids=[id for _, id in few])
         sql = (
-            "SELECT w.owner, w.id FROM unnest(%(owners)s::text[], %(ids)s::text[]) AS f (owner, id) "
-            f"JOIN windows w ON w.owner = f.owner AND w.id = f.id ORDER BY {distance} LIMIT {int(plan.k) * 2}"
+            f"WITH few AS MATERIALIZED (SELECT m.owner, m.id FROM memories m WHERE {where.sql}) "
+            "SELECT w.owner, w.id FROM few f JOIN windows w ON w.owner = f.owner AND w.id = f.id "
+            f"ORDER BY {distance} LIMIT {int(plan.k) * 2}"
         )
     else:
         db.execute("SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '200', true)")
@@ -183,10 +181,11 @@ def _by_meaning(db: Connection, plan: Plan, where: Where) -> list[tuple[str, str
     return list(dict.fromkeys((owner, id) for owner, id in db.execute(sql, values)))[: plan.k]
 
 
-def _few(db: Connection, where: Where) -> list[tuple[str, str]] | None:
-    """The keys of all rows that match, or None when they are many."""
-    rows = db.execute(f"SELECT m.owner, m.id FROM memories m WHERE {where.sql} LIMIT {FEW_ROWS + 1}", where.values).fetchall()
-    return [(owner, id) for owner, id in rows] if len(rows) <= FEW_ROWS else None
+def _are_few(db: Connection, where: Where) -> bool:
+    """Whether at most `FEW_ROWS` rows match."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM memories m WHERE {where.sql} LIMIT {FEW_ROWS + 1}) x"
+    row = db.execute(sql, where.values).fetchone()
+    return row is not None and row[0] <= FEW_ROWS
 
 
 def _vectors(
