@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from starlette.testclient import TestClient
 
@@ -174,7 +175,9 @@ class TestFiles:
     def test_a_bad_entry_stops_nothing(self, world: World) -> None:
         mine = {"X-API-Key": world.keys["bob"]}
         answers = world.client.post(
-            "/api/memories/import", json=[{"content": "good"}, {}, 7, {"content": "also good"}], headers=mine
+            "/api/memories/import",
+            json=[{"content": "the first of the file"}, {}, 7, {"content": "something quite different"}],
+            headers=mine,
         ).json()
         assert [each.get("action") or each["code"] for each in answers] == ["added", "InvalidInput", "InvalidInput", "added"]
         lines = b'{"content": "a line"}\n\nnot json\n{"content": "the last line"}'
