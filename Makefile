@@ -16,7 +16,7 @@ ifneq ($(strip $(BENCH_EVAL)),)
 export BETHINK_EVAL := $(abspath $(BENCH_EVAL))
 endif
 
-.PHONY: help setup check style types layers hygiene pages test test-fast demo bench docs lock clean
+.PHONY: help setup check style types layers hygiene pages test test-all test-fast demo bench docs lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -45,10 +45,14 @@ pages: setup ## links lead somewhere, generated pages are up to date
 	$(PY) scripts/docs_cli.py --check
 	$(PY) scripts/docs_parts.py --check
 
-test: check ## everything: the checks, then every test
+test: check ## the checks, then every test that is not marked slow
+	@echo "Left out here: tests marked slow (minutes each: load, endurance, fresh installs). 'make test-all' runs them too."
+	$(PY) -m pytest -n $(WORKERS) --maxprocesses=4 --dist=loadgroup -rs -m "not slow"
+
+test-all: check ## the checks, then every test; takes an hour or more
 	$(PY) -m pytest -n $(WORKERS) --maxprocesses=4 --dist=loadgroup -rs
 
-test-fast: setup ## the tests that take no more than a moment
+test-fast: setup ## the tests without the checks
 	$(PY) -m pytest -n $(WORKERS) --maxprocesses=4 --dist=loadgroup -rs -m "not slow"
 
 demo: setup ## two assistants, two processes, one memory; TRANSCRIPTS=FOLDER adds real sessions
