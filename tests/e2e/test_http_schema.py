@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from kit.serve import Serving
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ from bethink import text
 from bethink.errors import BadTime, ConfigError
 from bethink.front.http.errors import InsufficientScope, Unauthenticated
 from bethink.model import Access
-from bethink.service.people import SCOPES, USUAL_SCOPES, People, Principal, Refused
+from bethink.service.people import SCOPES, SPACE, SYSTEM, USUAL_SCOPES, People, Principal, Refused
 
 READ, WRITE, SECRETS, ADMIN = "memory:read", "memory:write", "memory:secrets", "memory:admin"
 #: Seconds that an accepted credential is not looked up again: so long a revoked one may still work.
@@ -190,6 +190,8 @@ def _key(name: str, value: Any, hint: str) -> EnvKey:
     given = {"key": value} if isinstance(value, str) else value
     if not name or not isinstance(given, dict) or not isinstance(given.get("key"), str) or not given["key"]:
         raise ConfigError(f"API_KEYS: the key of {name!r} is missing.", hint=hint)
+    if name.startswith((SPACE, SYSTEM)):
+        raise ConfigError(f"API_KEYS: {name!r} is not a user's name.", hint=hint)
     scopes = given.get("scopes", sorted(USUAL_SCOPES))
     if not isinstance(scopes, list) or not set(scopes) <= set(SCOPES):
         raise ConfigError(f"API_KEYS: the scopes of {name!r} are not known.", hint=f"There are {', '.join(SCOPES)}.")

@@ -22,15 +22,16 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 #: Between the names in a list that the policies read; no name may hold it.
 _SEPARATOR = "\x1f"
 _AS_APPLICATION = (
-    "SELECT set_config('role', 'bethink_app', true), set_config('bethink.readable', %s, true), "
-    "set_config('bethink.writable', %s, true), set_config('bethink.granted', %s, true)"
+    "SELECT set_config('transaction_read_only', %s, true), set_config('bethink.readable', %s, true), "
+    "set_config('bethink.writable', %s, true), set_config('bethink.granted', %s, true), set_config('role', 'bethink_app', true)"
 )
-
 
 _AWAY = "The database cannot be reached."
 _AWAY_HINT = "Nothing was stored; try again in a moment. Check DATABASE_URL and that PostgreSQL runs."
 #: Seconds for which the database is taken to be away after it was found to be.
 _AWAY_SECONDS = 1.0
+#: Seconds that a caller waits for a connection while the others work.
+_BUSY_SECONDS = 15.0
 _REQUEST = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -40,7 +41,7 @@ class Database:
     Args:
         url: `postgresql://…`
         size: most connections at once.
-        patience: seconds to wait for a free one.
+        patience: seconds to wait for a free one before asking whether the database is there at all.
     """
 
     def __init__(self, url: str, *, size: int = 10, patience: float = 5.0, statement_seconds: float = 30.0) -> None:
@@ -73,10 +74,10 @@ class Database:
         None is the server's own work, such as making vectors, across all owners.
         """
         with translated(), self._connection() as connection, connection.transaction():
-            if read_only:
+            if access is None and read_only:
                 connection.execute("SET TRANSACTION READ ONLY")
             if access is not None:
-                rights = (_listed(access.readable), _listed(access.writable), _granted(access))
+                rights = ("on" if read_only else "off", _listed(access.readable), _listed(access.writable), _granted(access))
                 connection.execute(f"{_comment()}{_AS_APPLICATION}".encode(), rights)
             yield connection
 
@@ -85,19 +86,25 @@ class Database:
         """A connection of the pool; while the database is away, an error at once instead of a queue of callers."""
         if time.monotonic() < self._away_until:
             raise StoreError(_AWAY, hint=_AWAY_HINT)
-        try:
-            connection = self._pool.getconn()
-        except PoolTimeout as error:
-            stats = self._pool.get_stats()
-            if stats.get("pool_size", 0) == 0 or stats.get("connections_errors", 0) > self._errors:
-                self._errors = stats.get("connections_errors", 0)
-                self._away_until = time.monotonic() + _AWAY_SECONDS
-                raise StoreError(_AWAY, hint=_AWAY_HINT) from error
-            raise
+        connection = self._taken(time.monotonic() + _BUSY_SECONDS)
         try:
             yield connection
         finally:
             self._pool.putconn(connection)
+
+    def _taken(self, end: float) -> Connection:
+        """A free connection. When the database is there and only busy, waiting longer helps."""
+        while True:
+            try:
+                return self._pool.getconn()
+            except PoolTimeout as error:
+                stats = self._pool.get_stats()
+                if stats.get("pool_size", 0) == 0 or stats.get("connections_errors", 0) > self._errors:
+                    self._errors = stats.get("connections_errors", 0)
+                    self._away_until = time.monotonic() + _AWAY_SECONDS
+                    raise StoreError(_AWAY, hint=_AWAY_HINT) from error
+                if time.monotonic() > end:
+                    raise
 
     def stats(self) -> dict[str, int]:
         """The pool's counters."""
