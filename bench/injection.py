@@ -93,8 +93,7 @@ def developer(folder: Path) -> Store:
 
 
 def opened(path: Path) -> Memories:
-    memories = open_memories(settings=load({"MEMORY_HOME": str(path.parent), "MEMORY_DB": str(path)}))
-    return memories
+    return open_memories(settings=load({"MEMORY_HOME": str(path.parent), "MEMORY_DB": str(path)}))
 
 
 def index(memories: Memories) -> None:
@@ -184,7 +183,7 @@ def measure(path: Path, count: int | None, folder: Path) -> dict[str, list[Outco
 
 def markdown(found: dict[str, list[Outcome]]) -> str:
     lines = [
-        "| store | | prompts | right memory injected | first is right | silent though related | silence on unrelated | tokens, median | p95 |",
+        "| store | | prompts | right injected | first is right | silent though related | silent on unrelated | median tokens | p95 |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     names = list(dict.fromkeys(one.store for one in found["warm"]))

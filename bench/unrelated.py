@@ -205,34 +205,36 @@ PROMPTS: dict[str, tuple[str, ...]] = {
     ),
     "long": (
         (
-            "I have a CSV file with about two million rows and forty columns, most of them floats, some of them dates in three different "
-            "formats, and I would like to load it, normalise the dates, drop columns that are more than half empty, and write the result as "
-            "Parquet partitioned by month, using as little memory as possible. Which library would you choose, and what would the code look like?"
+            "I have a CSV file with about two million rows and forty columns, most of them floats, some of them dates in three "
+            "different formats, and I would like to load it, normalise the dates, drop columns that are more than half empty, and "
+            "write the result as Parquet partitioned by month, using as little memory as possible. Which library would you choose, "
+            "and what would the code look like?"
         ),
         (
-            "Please review the following plan. First we parse the grammar into a concrete syntax tree, then we lower it to an intermediate "
-            "representation in static single assignment form, run constant propagation and dead code elimination until nothing changes, and "
-            "finally emit WebAssembly. Are there passes that should run in another order, and what would you test first?"
+            "Please review the following plan. First we parse the grammar into a concrete syntax tree, then we lower it to an "
+            "intermediate representation in static single assignment form, run constant propagation and dead code elimination until"
+            " nothing changes, and finally emit WebAssembly. Are there passes that should run in another order, and what would you "
+            "test first?"
         ),
         (
-            "Act as an interviewer for a position as a site reliability engineer. Ask me one question at a time, wait for my answer, rate it "
-            "from one to five with a short reason, and then go on with the next question. Begin with networking, then operating systems, then "
-            "distributed systems. Do not tell me the right answers before the end."
+            "Act as an interviewer for a position as a site reliability engineer. Ask me one question at a time, wait for my "
+            "answer, rate it from one to five with a short reason, and then go on with the next question. Begin with networking, "
+            "then operating systems, then distributed systems. Do not tell me the right answers before the end."
         ),
         (
-            "Write a complete single page application without a framework that shows a countdown to midnight UTC, lets people switch between "
-            "twelve and twenty-four hours, remembers that choice, respects prefers-reduced-motion, and passes an accessibility audit. Put "
-            "everything in one HTML file and comment only what is surprising."
+            "Write a complete single page application without a framework that shows a countdown to midnight UTC, lets people "
+            "switch between twelve and twenty-four hours, remembers that choice, respects prefers-reduced-motion, and passes an "
+            "accessibility audit. Put everything in one HTML file and comment only what is surprising."
         ),
         (
-            "Compare the proof of the infinitude of primes by Euclid with the one by Euler that uses the divergence of the sum of the "
-            "reciprocals of the primes. Which of the two tells more about how the primes are distributed, and how does the second lead to "
-            "Dirichlet's theorem on arithmetic progressions?"
+            "Compare the proof of the infinitude of primes by Euclid with the one by Euler that uses the divergence of the sum of "
+            "the reciprocals of the primes. Which of the two tells more about how the primes are distributed, and how does the "
+            "second lead to Dirichlet's theorem on arithmetic progressions?"
         ),
         (
-            "Here is a log of the last deployment, nothing in it is red, still the health check answers with 503 for about ninety seconds "
-            "after the rollout is reported as complete. List the five most likely reasons in the order in which you would rule them out, "
-            "with one command for each that would confirm or refute it."
+            "Here is a log of the last deployment, nothing in it is red, still the health check answers with 503 for about ninety "
+            "seconds after the rollout is reported as complete. List the five most likely reasons in the order in which you would "
+            "rule them out, with one command for each that would confirm or refute it."
         ),
     ),
     "other languages": (

@@ -72,6 +72,7 @@ Mode = Literal["hybrid", "keyword", "semantic", "rrf"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+
 def category_of(name: str) -> str:
     """The category that `name` or one of its aliases means.
 
