@@ -194,7 +194,7 @@ def measure(size: int, folder: Path, embedder: OnnxEmbedder, options: argparse.N
     probes = range(0, size, max(size // 50, 1))
     found = [plain.recall(Query(f"what did we decide about {identifier(n)}", mode="keyword", limit=3)).hits for n in probes]
     result["identifiers_found"] = statistics.mean(
-        any(identifier(n) in hit.memory.content for hit in hits) for n, hits in zip(probes, found, strict=True)
+        any(identifier(n) in hit.memory.content.lower() for hit in hits) for n, hits in zip(probes, found, strict=True)
     )
     say("list, count")
     result["list_20"] = timed([lambda: plain.list(Filter()) for _ in range(5)]).row()
