@@ -92,7 +92,7 @@ def commands_in(turn: Turn) -> list[str]:
     for call in turn.tools:
         if call.name in _RUNNERS and not call.is_error and call.result is not None and isinstance(call.input, dict):
             command = call.input.get("command", "")
-            line = " ".join(command) if isinstance(command, list) else str(command)
+            line = (" ".join(map(str, command)) if isinstance(command, list) else command if isinstance(command, str) else "").strip()
             if 3 <= len(line) <= 200 and "\n" not in line and line.split()[0] not in _LOOKING:
                 found.append(line)
     return found

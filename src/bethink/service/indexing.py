@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bethink.stores.base import Store
 
 BATCH = 32
+#: Memories that are embedded at a time beside somebody who asks.
+_BESIDE = 6
 
 
 def embed_pending(store: Store, embedder: Embedder, *, limit: int, seconds: float = 60.0) -> int:
@@ -81,10 +83,12 @@ class Indexer:
     def _run(self) -> None:
         while not self._stopped:
             try:
-                while not self._stopped and embed_pending(self._store, self._embedder, limit=BATCH):
+                # Few at a time: whoever asks meanwhile waits for no more than that.
+                while not self._stopped and embed_pending(self._store, self._embedder, limit=_BESIDE):
                     time.sleep(0.002)
             except EmbedderError:
-                return
+                # An endpoint may come back, and `bethink reindex` ends a mismatch.
+                self._woken.wait(60)
             except (StoreError, BethinkError):
                 time.sleep(1)
             self._woken.wait(self._pause)

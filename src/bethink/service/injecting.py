@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from bethink import render, text
+from bethink import rank, render, text
 from bethink.model import Filter, Hit, Memory, Query, Scope
 from bethink.service.reading import Reading
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 #: Most items that one prompt is given; more raises the success of poisoned memories, not the use.
 MOST_ITEMS = 5
 #: Least confidence (`rank.order`) of a hit that is found by meaning, and of one that is found by words alone; see bench/injection.py.
-FLOOR = 0.5
+FLOOR = rank.INJECT_FLOOR
 FLOOR_OF_WORDS = 0.47
 #: Words with which people steer an assistant; a prompt of nothing else is about the session, not about the world.
 CHATTER = frozenset(

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -151,6 +152,8 @@ class WarmServer:
         except OSError:
             self._stopped.wait()
             return
+        # Making vectors goes on beside the answers: they shall not wait for each other by Python's usual 5 ms.
+        sys.setswitchinterval(0.0005)
         workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="bethink-answer")
         listener.settimeout(_LOOK)
         while not self._stopped.is_set():
