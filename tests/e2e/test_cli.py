@@ -226,10 +226,10 @@ def test_an_unexpected_error_shows_a_trace_only_when_asked(nowhere: Path, tmp_pa
 )
 def test_a_start_loads_what_it_needs_only(nowhere: Path, arguments: list[str], never: set[str]) -> None:
     code = (
-        # A hook ends its process at once; here it ends in a way that can be looked at.
-        f"import os, sys\nos._exit = sys.exit\nsys.argv = ['bethink', *{arguments!r}]\nfrom bethink.front.cli import main\n"
+        # A hook closes its outputs and ends its process at once; here it ends in a way that can be looked at.
+        f"import os, sys\nos._exit = sys.exit\nkept = os.dup(2)\nsys.argv = ['bethink', *{arguments!r}]\nfrom bethink.front.cli import main\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
-        "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+        "os.write(kept, ' '.join({name.partition('.')[0] for name in sys.modules}).encode())"
     )
     done = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
