@@ -227,7 +227,8 @@ def test_an_unexpected_error_shows_a_trace_only_when_asked(nowhere: Path, tmp_pa
 def test_a_start_loads_what_it_needs_only(nowhere: Path, arguments: list[str], never: set[str]) -> None:
     code = (
         # A hook closes its outputs and ends its process at once; here it ends in a way that can be looked at.
-        f"import os, sys\nos._exit = sys.exit\nkept = os.dup(2)\nsys.argv = ['bethink', *{arguments!r}]\nfrom bethink.front.cli import main\n"
+        f"import os, sys\nos._exit = sys.exit\nkept = os.dup(2)\n"
+        f"sys.argv = ['bethink', *{arguments!r}]\nfrom bethink.front.cli import main\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
         "os.write(kept, ' '.join({name.partition('.')[0] for name in sys.modules}).encode())"
     )
