@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 #: Most terms of one question; a pasted page asks with its rarest words.
 MAX_TERMS = 32
 #: About how many rows an OR query may touch; beyond it the commonest terms are left out.
-POSTINGS = 6_000
+POSTINGS = 2_000
+#: How much more is touched when that found too little, and how often.
+_MORE, _TRIES = 4, 3
 #: A term is counted up to here; what is commoner is simply common.
 _COUNTED = 4_000
 #: A store with fewer memories is counted anew each time. So is a word that nothing holds: a new memory must be found at once.
@@ -73,12 +75,13 @@ def search(db: Connection, access: Access, plan: Plan, frequencies: Frequencies,
     documents = _documents(db, access, frequencies)
     counts = _counts(db, access, words, frequencies)
     where = conditions(access, plan)
-    scores = _by_keywords(db, where, counts, documents, plan.k) if plan.use_keywords else {}
+    few = (documents <= FEW_ROWS or _narrows(plan)) and _are_few(db, where)
+    scores = _by_keywords(db, where, counts, documents, plan.k, few) if plan.use_keywords else {}
     keys = dict.fromkeys(scores)
     cosines: Mapping[tuple[str, str], float] = {}
     tokens: dict[tuple[str, str], Any] = {}
     if plan.vector is not None:
-        keys.update(dict.fromkeys(_by_meaning(db, plan, where)))
+        keys.update(dict.fromkeys(_by_meaning(db, plan, where, few)))
         cosines, tokens = _vectors(db, plan, list(keys), token_dims)
     candidates = tuple(
         Candidate(memory, scores.get(key, 0.0), cosines.get(key), tokens.get(key), uses, used, number)
@@ -114,18 +117,23 @@ def _counts(db: Connection, access: Access, words: Sequence[str], frequencies: F
     return counts
 
 
-def _by_keywords(db: Connection, where: Where, counts: Mapping[str, int], documents: int, k: int) -> dict[tuple[str, str], float]:
+def _by_keywords(
+    db: Connection, where: Where, counts: Mapping[str, int], documents: int, k: int, few: bool
+) -> dict[tuple[str, str], float]:
     """(owner, id) → an estimate of BM25 of the best rows that hold any of the terms."""
     present = sorted(((count, word) for word, count in counts.items() if count), key=lambda pair: pair[0])[:MAX_TERMS]
     if not present:
         return {}
-    budget = POSTINGS
-    while True:
-        chosen = _affordable(present, budget)
+    if few:
+        # The rows are looked through as they are: the index would bring those of all other scopes, too.
+        return _match(db, where, present, documents, k, by_index=False)
+    found: dict[tuple[str, str], float] = {}
+    for attempt in range(_TRIES):
+        chosen = _affordable(present, POSTINGS * _MORE**attempt)
         found = _match(db, where, chosen, documents, k)
         if len(found) >= min(k, 20) or len(chosen) == len(present):
-            return found
-        budget *= 16
+            break
+    return found
 
 
 def _affordable(terms: Sequence[tuple[int, str]], budget: int) -> list[tuple[int, str]]:
@@ -140,7 +148,9 @@ def _affordable(terms: Sequence[tuple[int, str]], budget: int) -> list[tuple[int
     return chosen
 
 
-def _match(db: Connection, where: Where, terms: Sequence[tuple[int, str]], documents: int, k: int) -> dict[tuple[str, str], float]:
+def _match(
+    db: Connection, where: Where, terms: Sequence[tuple[int, str]], documents: int, k: int, *, by_index: bool = True
+) -> dict[tuple[str, str], float]:
     # Each word is a value of its own and is read by plainto_tsquery: no word is syntax.
     bound = Where(DIALECT, list(where.clauses), dict(where.values))
     parts, queries = [], []
@@ -151,21 +161,25 @@ def _match(db: Connection, where: Where, terms: Sequence[tuple[int, str]], docum
         parts.append(f"CASE WHEN m.search @@ {query} THEN {weight:.5f} ELSE 0 END")
     either = " || ".join(queries)
     length = f"(1 + {_K1} * ({1 - _B} + {_B} * length(m.search) / {_USUAL_LENGTH}))"
+    rows = f"bethink_found({either}) f JOIN memories m ON m.owner = f.owner AND m.id = f.id" if by_index else "memories m"
+    matches = where.sql if by_index else f"{where.sql} AND m.search @@ ({either})"
+    # ts_rank reads every position of every word: only what the weights chose is worth it.
     sql = (
-        f"SELECT m.owner, m.id, ({' + '.join(parts)}) * {_K1 + 1} / {length} + 0.3 * ts_rank(m.search, {either}) AS score "
-        f"FROM bethink_found({either}) f JOIN memories m ON m.owner = f.owner AND m.id = f.id "
-        f"WHERE {where.sql} ORDER BY score DESC, m.number DESC LIMIT {int(k)}"
+        f"SELECT b.owner, b.id, b.weight + 0.3 * ts_rank(b.search, {either}) AS score FROM ("
+        f"SELECT m.owner, m.id, m.number, m.search, ({' + '.join(parts)}) * {_K1 + 1} / {length} AS weight "
+        f"FROM {rows} WHERE {matches} ORDER BY weight DESC, m.number DESC LIMIT {int(k) * 2}"
+        f") b ORDER BY score DESC, b.number DESC LIMIT {int(k)}"
     )
     return {(owner, id): float(score) for owner, id, score in db.execute(sql, bound.values)}
 
 
-def _by_meaning(db: Connection, plan: Plan, where: Where) -> list[tuple[str, str]]:
+def _by_meaning(db: Connection, plan: Plan, where: Where, few: bool) -> list[tuple[str, str]]:
     """(owner, id) of the nearest memories that satisfy the conditions."""
     assert plan.vector is not None
     values = {**where.values, "vector": _literal(plan.vector)}
     dims = len(plan.vector)
     distance = f"w.vector::halfvec({dims}) <=> %(vector)s::halfvec({dims})"
-    if _are_few(db, where):
+    if few:
         # Exact: a filter that leaves few rows must not depend on what an index happens to visit.
         sql = (
             f"WITH few AS MATERIALIZED (SELECT m.owner, m.id FROM memories m WHERE {where.sql}) "
@@ -179,6 +193,13 @@ def _by_meaning(db: Connection, plan: Plan, where: Where) -> list[tuple[str, str
             f"ORDER BY {distance} LIMIT {int(plan.k)}"
         )
     return list(dict.fromkeys((owner, id) for owner, id in db.execute(sql, values)))[: plan.k]
+
+
+def _narrows(plan: Plan) -> bool:
+    """Whether a filter may leave a small part of the memories."""
+    where = plan.where
+    named = (where.category, where.client, where.source, where.session, where.since, where.before, where.as_of, where.owner)
+    return where.reach.projects is not None or any(named) or bool(where.tags) or where.statuses != ("active",)
 
 
 def _are_few(db: Connection, where: Where) -> bool:

@@ -141,6 +141,8 @@ class PostgresTransaction:
         )
 
     def add_link(self, link: Link) -> bool:
+        if self.get(link.target) is None:
+            raise Forbidden(f"You may not link to {link.target}.")
         done = self._db.execute(
             "INSERT INTO links (owner, source, target, type, created_at, note) VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             (self._owner(link.source), link.source, link.target, link.type, link.created_at, link.note),
