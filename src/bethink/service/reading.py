@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Candidates that each signal brings to the ranking.
 CANDIDATES = 100
 #: Candidates, at least, when words alone decide: their order hardly changes any more.
-WITHOUT_VECTORS = 40
+WITHOUT_VECTORS = 30
 MAX_LIMIT = 1000
 #: A question longer than this is a document; its beginning asks.
 MAX_QUESTION = 8_000
@@ -145,7 +145,7 @@ class Reading(Core):
 
 def _candidates(limit: int, with_vectors: bool) -> int:
     """How many candidates each signal brings for an answer of `limit` hits."""
-    return max(limit, CANDIDATES if with_vectors else min(max(4 * limit, WITHOUT_VECTORS), CANDIDATES))
+    return max(limit, CANDIDATES if with_vectors else min(max(3 * limit, WITHOUT_VECTORS), CANDIDATES))
 
 
 def _checked(query: Query) -> Query:
