@@ -38,7 +38,7 @@ _LONGEST_CHATTER = 120
 #: A long prompt asks with its beginning and its end.
 _HEAD, _TAIL = 1500, 500
 #: Hits after the best are only worth their tokens when they are nearly as good; words alone tell that less well.
-_NEAR_BEST = 0.82
+_NEAR_BEST = 0.84
 _NEAR_BEST_OF_WORDS = 0.72
 
 
