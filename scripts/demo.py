@@ -73,13 +73,13 @@ class Question:
 QUESTIONS = (
     Question("Which database driver did we pick, and what was wrong with the one Python ships?", "docs/why/001*", "apsw"),
     Question("Why not simply merge the two result lists by their positions?", "docs/why/002*", "fusion"),
-    Question("How can one word of a question match inside a long note?", "docs/why/002*", "late interaction"),
+    Question("How are the best hits compared with the question a second time, more finely?", "docs/*", "late interaction|token vector"),
     Question("Who makes up the identifier of a record while there is no network?", "docs/why/003*", "id"),
     Question("Two laptops disagree about the time of day. Does a replica miss something?", "docs/why/003*", "clock"),
     Question("I am switching to another computer. How do I take the store with me?", "docs/how-to/back-up*", "machine|folder"),
     Question("My notes are not in English. Is there a better model for them?", "docs/how-to/use-another-embedder.md", "language|embedder"),
     Question("How do I get the assistant to note things down more often?", "docs/how-to/connect*", "remember|store"),
-    Question("Has work been done on noticing passwords in somebody's text?", "git log", "secret|detect"),
+    Question("I put a credential into a note by mistake. Who can read it now?", "*", "secret|seal"),
     Question("What does the neighbour's cat eat for breakfast?"),
 )
 
