@@ -334,6 +334,8 @@ class TestWords:
 
     @SAME_STORE
     @given(st.text(st.characters(categories=["L", "N"], max_codepoint=0x24F), min_size=1, max_size=12))
+    @example("S")
+    @example("don")
     def test_every_word_finds_its_memory(self, store: Store, word: str) -> None:
         from bethink.text import checked
 

@@ -121,6 +121,6 @@ def test_words_are_looked_up_by_index(opened: PostgresStore) -> None:
         db.execute("SELECT set_config('enable_seqscan', 'on', true)")
         reads = "SELECT idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'memories'"
         before = db.execute(reads).fetchone()
-        assert db.execute("SELECT count(*) FROM bethink_found(plainto_tsquery('english', md5('77')))").fetchone() == (1,)
+        assert db.execute("SELECT count(*) FROM bethink_found(plainto_tsquery('bethink_english', md5('77')))").fetchone() == (1,)
         after = db.execute(reads).fetchone()
     assert before is not None and after is not None and (after[0] or 0) > (before[0] or 0)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 from pgvector.psycopg import register_vector
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from bethink.errors import BethinkError, StoreBusy, StoreError, StoreFull
@@ -55,7 +56,7 @@ class Database:
             timeout=patience,
             kwargs={
                 "autocommit": True,
-                "options": f"-c timezone=UTC -c statement_timeout={int(statement_seconds * 1000)} -c lock_timeout=10000",
+                "options": f"{_options(url)} -c timezone=UTC -c statement_timeout={int(statement_seconds * 1000)} -c lock_timeout=10000",
                 "application_name": "bethink",
             },
             configure=_configured,
@@ -109,6 +110,15 @@ class Database:
     def stats(self) -> dict[str, int]:
         """The pool's counters."""
         return dict(self._pool.get_stats())
+
+
+def _options(url: str) -> str:
+    """What the URL itself asks of each session, such as a search_path."""
+    try:
+        return str(conninfo_to_dict(url).get("options", ""))
+    except psycopg.ProgrammingError:
+        # Connecting says better what is wrong with it.
+        return ""
 
 
 def _configured(connection: Connection) -> None:

@@ -107,7 +107,7 @@ def _counts(db: Connection, access: Access, words: Sequence[str], frequencies: F
     missing = [word for word in words if word not in counts]
     if missing:
         sql = (
-            f"SELECT bethink_counted(plainto_tsquery('english', t.word), {_COUNTED}, %(cage)s) "
+            f"SELECT bethink_counted(plainto_tsquery('bethink_english', t.word), {_COUNTED}, %(cage)s) "
             "FROM unnest(%(words)s::text[]) WITH ORDINALITY AS t (word, place) ORDER BY t.place"
         )
         values = {"cage": access.project, "words": [folded(word) for word in missing]}
@@ -155,7 +155,7 @@ def _match(
     bound = Where(DIALECT, list(where.clauses), dict(where.values))
     parts, queries = [], []
     for count, word in terms:
-        query = f"plainto_tsquery('english', {bound.bind(folded(word))})"
+        query = f"plainto_tsquery('bethink_english', {bound.bind(folded(word))})"
         weight = math.log(1 + (documents - count + 0.5) / (count + 0.5)) if documents >= count else 0.01
         queries.append(query)
         parts.append(f"CASE WHEN m.search @@ {query} THEN {weight:.5f} ELSE 0 END")
