@@ -3,7 +3,7 @@
 # host. It keeps the versions it has; `make lock UPGRADE=1` takes the newest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-uv=${UV:-$(command -v uv || true)}
+uv=${UV:-$(command -v uv || command -v .venv/bin/uv || true)}
 [ -n "$uv" ] || { echo "make lock needs uv (pip install uv)" >&2; exit 1; }
 "$uv" pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 --generate-hashes \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links ${UPGRADE:+--upgrade} --quiet -o requirements.lock

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from bethink.guard.compare import OTHER, compare
 from bethink.guard.labels import labelled_apart
 from bethink.guard.reading import Clause, read
+from bethink.guard.sieve import related, sentences
 from bethink.guard.values import Finding
 from bethink.model import Memory, Verdict
 from bethink.text import content_hash
@@ -68,8 +69,10 @@ def judge(new: str, neighbours: Sequence[Neighbour], *, noop: float = NOOP, upda
     for neighbour in neighbours:
         if content_hash(neighbour.memory.content) == wanted:
             return Verdict("NOOP", 1.0, neighbour.memory, "It says the same.")
-    statements = read(new)
-    judged = [_against(new, statements, neighbour) for neighbour in neighbours]
+    words = sentences(new)
+    near = [neighbour for neighbour in neighbours if related(words, sentences(neighbour.memory.content))]
+    statements = read(new) if near else ()
+    judged = [_against(new, statements, neighbour) for neighbour in near]
     same = [one for one in judged if one.finding.kind == "same" and one.finding.strength >= noop]
     changed = [one for one in judged if one.finding.kind == "changed" and one.finding.strength >= update]
     whole = [one for one in changed if not one.partly]
@@ -82,7 +85,7 @@ def judge(new: str, neighbours: Sequence[Neighbour], *, noop: float = NOOP, upda
     if changed:
         part = max(changed, key=_order)
         return Verdict("ADD", part.similarity, part.neighbour.memory, f"It corrects a part of what is known: {part.finding.reason}")
-    nearest = max((one.similarity for one in judged), default=0.0)
+    nearest = max((*(one.similarity for one in judged), *(one.similarity or 0.0 for one in neighbours)), default=0.0)
     return Verdict("ADD", nearest, reason="Nothing known says the same or is corrected by it.")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from bethink.pattern import Pattern
+
 # Marks that stand in the text for phrases; private-use characters, taken out of the input first.
 RETIRED, ENDED, CHANGED, ALSO, TENTATIVE, CONTRAST, FROM, TO, NOT = (chr(0xE000 + number) for number in range(9))
 
@@ -11,8 +13,8 @@ RETIRED, ENDED, CHANGED, ALSO, TENTATIVE, CONTRAST, FROM, TO, NOT = (chr(0xE000 
 _PRIVATE = re.compile("[\ue000-\ue00f]")
 
 _MONTHS = "january|february|march|april|may|june|july|august|september|october|november|december"
-_SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE | re.MULTILINE), into)
+SUBSTITUTIONS: tuple[tuple[Pattern, str], ...] = tuple(
+    (Pattern(pattern, ignore_case=True), into)
     for pattern, into in (
         (r"[’`´](?=\w)", "'"),
         (r"\bwon't\b", "will not"),
@@ -226,8 +228,11 @@ _SUBSTITUTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 def marked(statement: str) -> str:
     """A statement with its turns of phrase replaced by marks and plain words."""
-    for pattern, into in _SUBSTITUTIONS:
-        statement = pattern.sub(into, statement)
+    low = statement.lower()
+    for pattern, into in SUBSTITUTIONS:
+        changed = pattern.replaced(into, statement, low)
+        if changed is not statement:
+            statement, low = changed, changed.lower()
     return statement
 
 

@@ -12,8 +12,10 @@ from bethink.guard import names
 _UNIT = "|".join(sorted((re.escape(unit) for unit in names.UNITS if unit not in "$€£"), key=len, reverse=True))
 #: "two weeks" is an amount, as "2 weeks" is.
 _COUNTED = re.compile(rf"\b(?:{'|'.join(names.NUMBER_WORDS)})(?= (?:{_UNIT})\b)", re.IGNORECASE)
-_MONTH = r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
-r"|nov(?:ember)?|dec(?:ember)?"
+_MONTH = (
+    r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    r"|nov(?:ember)?|dec(?:ember)?"
+)
 #: No part of a longer identifier; script without spaces may stand before it.
 _A = r"(?<![a-zA-Z0-9_])"
 # Without case, or compiling would look at each of 100,000 characters for its other case.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bethink.scan.pattern import Pattern
+from bethink.pattern import Pattern
 from bethink.scan.rules import RULES
 
 # Words of those who talk about attacks, and what such talk does with the attack's words.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bethink.scan.pattern import Pattern
+from bethink.pattern import Pattern
 from bethink.text import MARKER
 
 # Parts of the rules. All are matched against the normal form: lower case, one kind of quote.

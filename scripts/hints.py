@@ -1,6 +1,6 @@
-"""Writes src/bethink/scan/hints.txt: for each rule of the poison scan, words without which it cannot match.
+"""Writes src/bethink/hints.txt: for each rule of the poison scan and of the write guard, words without which it cannot match.
 
-    python scripts/scan_hints.py [--check]
+    python scripts/hints.py [--check]
 
 Read off the rule's own syntax tree: what stands in it one after the other must all be in the text, of what stands side by side one. So
 a text without such a word needs neither the rule nor the milliseconds of compiling it. A line holds a rule's checksum and groups of
@@ -17,19 +17,23 @@ from re import _constants as op  # type: ignore[attr-defined]  # the syntax tree
 from re import _parser as tree  # type: ignore[attr-defined]
 from typing import Any
 
-from bethink.scan.pattern import checksum
+from bethink.guard.phrases import SUBSTITUTIONS
+from bethink.pattern import Pattern, checksum
 from bethink.scan.rules import RULES
 from bethink.text import STOP_WORDS
 
-TARGET = Path(__file__).parents[1] / "src" / "bethink" / "scan" / "hints.txt"
+TARGET = Path(__file__).parents[1] / "src" / "bethink" / "hints.txt"
 #: Most words of a list, and lists of a rule: beyond that, asking costs more than it saves.
 MOST, LISTS = 60, 3
 Words = frozenset[str]
 
 
-def needs(pattern: str) -> list[Words]:
+def needs(pattern: Pattern) -> list[Words]:
     """Sets of strings of which any match of a pattern holds at least one each; the most telling first."""
-    found = {plain for one in _needs(tree.parse(pattern, re.MULTILINE)) if (plain := _shortest(one))}
+    parsed = _needs(tree.parse(pattern.source, re.MULTILINE))
+    if pattern.flags & re.IGNORECASE:
+        parsed = [frozenset(word.lower() for word in words) for words in parsed]
+    found = {plain for one in parsed if (plain := _shortest(one))}
     telling = [one for one in found if len(one) <= MOST and not any(set("|\t\n") & set(word) for word in one)]
     return sorted(telling, key=lambda one: (_commonness(one), sorted(one)))[:LISTS]
 
@@ -132,7 +136,8 @@ def _few(words: set[str]) -> set[str] | None:
 
 def written() -> str:
     """The file's text."""
-    groups = {checksum(pattern.source): ["|".join(sorted(one)) for one in needs(pattern.source)] for _, pattern in RULES}
+    patterns = [*(pattern for _, pattern in RULES), *(pattern for pattern, _ in SUBSTITUTIONS)]
+    groups = {checksum(pattern.source): ["|".join(sorted(one)) for one in needs(pattern)] for pattern in patterns}
     return "".join("\t".join((name, *words)) + "\n" for name, words in groups.items() if words)
 
 
@@ -140,7 +145,7 @@ def main() -> int:
     text = written()
     if "--check" in sys.argv[1:]:
         if TARGET.read_text("utf-8") != text:
-            print(f"{TARGET.name} is not what the rules say: run python scripts/scan_hints.py", file=sys.stderr)
+            print(f"{TARGET.name} is not what the rules say: run python scripts/hints.py", file=sys.stderr)
             return 1
         return 0
     TARGET.write_text(text, "utf-8")
