@@ -274,6 +274,8 @@ _NOISE: Final = frozenset(
 )
 _WRAPPERS: Final = ("<user_query>", "</user_query>", "<command-args>", "</command-args>")
 _TAG: Final = re.compile(r"<([A-Za-z][\w-]{1,40})(?:\s[^<>]{0,200})?>")
+#: What Claude Code adds below a notification.
+_ADDED: Final = re.compile(r"^(?:Read the output file to retrieve the (?:result|output)|Full transcript available at): \S+$", re.MULTILINE)
 _INTERRUPTED: Final = re.compile(r"\[Request interrupted by user[^\]]{0,80}\]")
 
 
@@ -287,6 +289,8 @@ def said(text: str, noise: frozenset[str] = frozenset()) -> str:
     if text.startswith("# AGENTS.md instructions for "):
         return ""
     if "<" in text:
+        if "<task-notification>" in text:
+            text = _ADDED.sub("", text)
         text, command = _without_blocks(text, _NOISE | noise)
         for wrapper in _WRAPPERS:
             text = text.replace(wrapper, "")

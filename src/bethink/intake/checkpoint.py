@@ -6,12 +6,13 @@ Found by plain patterns in the end of the transcript; no model is asked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bethink import text
 from bethink.hosts.transcripts import Turn, reader
+from bethink.intake.commands import steps
 
 #: Of a long transcript only the end is read: what was before the last compaction was kept by that one.
 TAIL_BYTES = 1_500_000
@@ -26,8 +27,6 @@ _TASK = re.compile(
 )
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _RUNNERS = frozenset(("Bash", "shell", "run_shell_command", "bash", "exec_command"))
-#: Commands that only look; they are not worth remembering.
-_LOOKING = frozenset("""ls cat head tail grep rg find pwd cd echo wc sed awk which tree less stat file""".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +86,18 @@ def decisions_in(said: str) -> list[str]:
 
 
 def commands_in(turn: Turn) -> list[str]:
-    """Shell commands of a turn that did something and ended well."""
-    found = []
+    """Shell commands of a turn that did something and ended well, short ones only."""
+    return [line for line in worked(turn) if 3 <= len(line) <= 200 and "\n" not in line and any(steps(line))]
+
+
+def worked(turn: Turn) -> Iterator[str]:
+    """The shell commands of a turn that ended well."""
     for call in turn.tools:
         if call.name in _RUNNERS and not call.is_error and call.result is not None and isinstance(call.input, dict):
             command = call.input.get("command", "")
-            line = (" ".join(map(str, command)) if isinstance(command, list) else command if isinstance(command, str) else "").strip()
-            if 3 <= len(line) <= 200 and "\n" not in line and line.split()[0] not in _LOOKING:
-                found.append(line)
-    return found
+            line = " ".join(map(str, command)) if isinstance(command, list) else command if isinstance(command, str) else ""
+            if line.strip():
+                yield line.strip()
 
 
 def _renew(kept: dict[str, None], found: Iterable[str]) -> None:

@@ -24,6 +24,8 @@ KINDS: Final = {
 _SHORTEST_QUOTE, _QUOTE_WORDS = 12, 3
 _SHORTEST, _LONGEST = 20, 400
 _FEWEST_WORDS, _MOST_SENTENCES = 3, 1
+#: What was wrong, why, and what mended it take a sentence each.
+_EXPLAINING: Final = ("root_cause", "workaround")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s)")
 #: Share of a content's words that must be in what was said, and in the quote itself.
 _GROUNDED, _SUPPORTED = 0.6, 0.3
@@ -92,7 +94,8 @@ def proved(item: Item, rows: Sequence[Row]) -> Proved | str:
         return "unknown kind"
     if len(text.informative(item.content)) < _FEWEST_WORDS or DANGLING.match(item.content):
         return "not clear on its own"
-    if len(_SENTENCE_END.findall(item.content)) > _MOST_SENTENCES or ("!" in item.content and item.kind != "preference"):
+    most = _MOST_SENTENCES + (item.kind in _EXPLAINING)
+    if len(_SENTENCE_END.findall(item.content)) > most or ("!" in item.content and item.kind != "preference"):
         return "talk, not a statement"
     if _ABOUT_TALK.search(item.content):
         return "about the talk"

@@ -212,7 +212,7 @@ class Importer:
         if ERRAND in turn.cwd:
             report.reasons["our own errand"] += 1
             return False
-        project = self._projects.of(turn)
+        project = self._projects.of(turn, batch.project(turn.session))
         if not named(project, wanted.project):
             report.reasons["other project"] += 1
             batch.foreign += 1
@@ -321,6 +321,10 @@ class _Batch:
             return []
         acted, self.acted = self.acted, []
         return acted
+
+    def project(self, session: str) -> str | None:
+        """The project of the turns before, where they are of the same session."""
+        return self._base.get("project") if self._base.get("session") == session[:500] else None
 
     def note_session(self, turn: Turn, project: str | None, at: datetime) -> None:
         facts = self.sessions.setdefault(turn.session[:500], {"host": turn.host, "project": project, "last": "", "title": ""})

@@ -14,6 +14,7 @@ from bethink import text
 from bethink.intake.evidence import DANGLING, Item, Row
 
 _SHORTEST, _LONGEST = 20, 240
+_LONGEST_FINDING = 380
 _SENTENCE = re.compile(r"(?<=[.!?。])\s+|\n+")
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
@@ -69,12 +70,62 @@ _NAMED = re.compile(r"`[^`]+`|\b\w+[_./-]\w+|\b[a-z]+[A-Z]\w+|\b[A-Z][A-Za-z]{2,
 def found_in(rows: Sequence[Row]) -> list[Item]:
     """What is said plainly in some turns, each thing once; every item is its own quote."""
     items: dict[str, Item] = {}
+    section = ""
     for row in rows:
-        if row.role == "summary" or row.origin.get("agent_id"):
+        if row.origin.get("agent_id"):
             continue
-        for item in _of_row(row):
+        if row.role == "summary":
+            # A long summary is kept in parts: the next one begins in the section where the last one ended.
+            found, section = _of_summary(row, section if row.origin.get("from") else "")
+        else:
+            found = list(_of_row(row))
+        for item in found:
             items.setdefault(item.content.casefold(), item)
     return list(items.values())
+
+
+#: Headings of the summary that Claude Code writes at a compaction; what went wrong and what mended it stands below them.
+_HEADING = re.compile(r"^\s{0,3}(?:\d+\.|#{1,4})\s+\**(?P<title>[^:*\n]{3,60})\**:?\**\s*$")
+_MENDED_SECTIONS = ("errors and fixes", "problem solving", "key learnings", "lessons learned")
+_BULLET = re.compile(r"^(?P<indent>\s*)[-*]\s+(?P<said>\S.*)$")
+#: Slips of the pen and of one's own edits, and what is not over.
+_SLIP = re.compile(
+    r"\b(?:expected|typo|unused|indentation|formatting|formatted|whitespace|syntax error|missing (?:import|alias|module)|"
+    r"duplicate definition|string to replace|has not been read|already (?:done|fixed)|stale|unresolved|not resolved|pre-existing|"
+    r"retried|renam(?:ed|ing)|extracted|refactored|nesting|current:|needs? to|still)\b",
+    re.IGNORECASE,
+)
+#: What helped, or holds.
+_HELPS = re.compile(
+    r"\b(?:fixed|solved by|rewrote|changed|switched|us(?:e|ed|ing)|added|must|should|requires?|required|needed|instead|established|because|"
+    r"cannot|can't|doesn't|does not|never|always)\b",
+    re.IGNORECASE,
+)
+#: Fewest words of a finding that says both what was wrong and what helps.
+_FINDING_WORDS = 9
+
+
+def _of_summary(row: Row, section: str) -> tuple[list[Item], str]:
+    """What went wrong and how it was mended, from the sections of a summary; and the section that it ends in."""
+    found = []
+    least = None
+    for line in row.text.splitlines():
+        if heading := _HEADING.match(line):
+            section, least = heading["title"].strip().casefold(), None
+            continue
+        bullet = _BULLET.match(line) if section in _MENDED_SECTIONS else None
+        if bullet is None:
+            continue
+        depth = len(bullet["indent"])
+        # The first part of a line may have lost its indent where a long summary was cut.
+        least = depth if least is None or (least == 0 and depth) else min(least, depth)
+        raw = bullet["said"].strip()
+        plain = " ".join(raw.replace("**", "").split())
+        if depth > least or raw.endswith(":") or not _SHORTEST <= len(plain) <= _LONGEST_FINDING or _SLIP.search(plain):
+            continue
+        if ": " in plain and _HELPS.search(plain) and _NAMED.search(plain[1:]) and len(text.informative(plain)) >= _FINDING_WORDS:
+            found.append(Item("root_cause", plain, raw))
+    return found, section
 
 
 def _of_row(row: Row) -> Iterator[Item]:

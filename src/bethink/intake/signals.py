@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from bethink.errors import Conflict, InvalidInput
+from bethink.intake.commands import stem
 from bethink.intake.evidence import Row
 from bethink.intake.importing import POSITIONS, SESSIONS
 from bethink.intake.lessons import correction
@@ -142,9 +143,31 @@ def _workflow(records: list[Mapping[str, Any]]) -> str:
 
 
 def _commands(records: list[Mapping[str, Any]]) -> str:
+    """The usual commands: as they are mostly given, or by what they are about where every time they are given otherwise."""
     counts, sessions = _summed(records, "commands")
-    usual = [name for name, count in counts.most_common() if count >= _TIMES and sessions[name] >= _SESSIONS][:_MOST_COMMANDS]
-    return "commands that work here: " + "; ".join(f"`{name}` ({counts[name]}×)" for name in usual) if usual else ""
+    about: dict[str, list[str]] = {}
+    for step in counts:
+        about.setdefault(stem(step), []).append(step)
+    _, of_stems = _summed([{**record, "tally": {"commands": _stems(record)}} for record in records], "commands")
+    usual: Counter[str] = Counter()
+    for name, forms in about.items():
+        total = sum(counts[form] for form in forms)
+        if total < _TIMES or of_stems[name] < _SESSIONS:
+            continue
+        often = [form for form in forms if counts[form] >= _TIMES and sessions[form] >= _SESSIONS]
+        for form in often:
+            usual[form] = counts[form]
+        if sum(counts[form] for form in often) * 2 < total:
+            usual[f"{name} …"] = total - sum(counts[form] for form in often)
+    listed = "; ".join(f"`{name}` ({count}×)" for name, count in usual.most_common(_MOST_COMMANDS))
+    return f"commands that work here: {listed}" if listed else ""
+
+
+def _stems(record: Mapping[str, Any]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for step, count in record["tally"].get("commands", {}).items():
+        found[stem(step)] += int(count)
+    return found
 
 
 def _hotspots(records: list[Mapping[str, Any]]) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from bethink import text
 from bethink.hosts.transcripts import Turn
-from bethink.intake.checkpoint import commands_in
+from bethink.intake.checkpoint import worked
+from bethink.intake.commands import secretive, steps
 from bethink.model import Draft, Scope
 from bethink.project import normalised, project_of, short
 from bethink.service.archiving import derived_id
@@ -25,9 +26,10 @@ ERRAND: Final = "bethink-errand-"
 _MOST_COUNTED: Final = 300
 _FILE_FIELDS: Final = ("file_path", "path", "notebook_path", "absolute_path", "filename", "target_file")
 _EDITING: Final = re.compile(r"edit|write|patch|replace|create|notebook", re.IGNORECASE)
-_SECRETIVE: Final = re.compile(
-    r"token|secret|passw|api[-_]?key|authorization|bearer|credential|-----BEGIN|[A-Za-z0-9+/_=-]{32,}", re.IGNORECASE
-)
+#: Longer commands are nobody's habit.
+_LONGEST_COMMAND: Final = 120
+#: Where worktrees are put beside or within a checkout; what is left is the checkout.
+_WORKTREE: Final = re.compile(r"(?P<root>.*[^/\\])(?:[-.]worktrees|[/\\](?:\.claude[/\\]|\.git[/\\]|\.)worktrees)[/\\][^/\\]+(?:[/\\].*)?")
 
 
 @dataclass(slots=True)
@@ -49,11 +51,15 @@ class Tally:
             self.tools[use.name[:80]] += 1
             if _EDITING.search(use.name) and isinstance(use.input, dict):
                 name = next((use.input[key] for key in _FILE_FIELDS if isinstance(use.input.get(key), str)), "")
-                if 0 < len(name) <= 200 and not _SECRETIVE.search(name):
-                    self.files[_below(name, turn.cwd)] += 1
-        for command in commands_in(turn):
-            if not _SECRETIVE.search(command) and not _finds_secret(command):
-                self.commands[command] += 1
+                below = _below(name, turn.cwd)
+                if 0 < len(below) <= 200 and not secretive(below):
+                    self.files[below] += 1
+        for line in worked(turn):
+            if secretive(line) or _finds_secret(line):
+                continue
+            for step in steps(line):
+                if len(step) <= _LONGEST_COMMAND:
+                    self.commands[step] += 1
 
     def kept(self) -> dict[str, dict[str, int]]:
         """As JSON, the commonest only."""
@@ -79,26 +85,49 @@ class Projects:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], str | None] = {}
+        #: Session → its folder that is gone, as a project.
+        self._gone: dict[str, str] = {}
 
-    def of(self, turn: Turn) -> str | None:
-        """The project's id. A folder that is gone, or is another machine's, is a project by its name."""
+    def of(self, turn: Turn, before: str | None = None) -> str | None:
+        """The project's id. A folder that is gone, or is another machine's, is a project by its name.
+
+        Args:
+            before: the project of the session's earlier turns, where that is known.
+        """
         key = (turn.remote, turn.cwd)
         if key not in self._known:
             self._known[key] = self._find(*key)
-        return self._known[key]
+        found = self._known[key]
+        if found is None or turn.remote or found != checkout(turn.cwd):
+            return found
+        # A session that went into a folder below is where it was.
+        root = self._gone.setdefault(turn.session, before if before and _within(found, before) else found)
+        return root if _within(found, root) else found
 
     def _find(self, remote: str, cwd: str) -> str | None:
         if remote and (name := normalised(remote)):
             return name[:500]
         if not cwd:
             return None
-        folder = Path(cwd)
-        try:
-            there = folder.is_dir()
-            found = project_of(folder) if there else None
-        except (OSError, ValueError):
-            there, found = False, None
-        return found if there else cwd.rstrip("/\\")[:500] or None
+        root = checkout(cwd)
+        for folder in dict.fromkeys((Path(cwd), Path(root))):
+            try:
+                if folder.is_dir():
+                    return project_of(folder)
+            except (OSError, ValueError):
+                continue
+        return root or None
+
+
+def checkout(folder: str) -> str:
+    """A folder's path; that of the checkout when it is named as one of its worktrees. By its name alone, for what may be gone."""
+    plain = folder.rstrip("/\\")[:500]
+    found = _WORKTREE.fullmatch(plain)
+    return found["root"] if found else plain
+
+
+def _within(folder: str, root: str) -> bool:
+    return folder == root or folder.startswith((root + "/", root + "\\"))
 
 
 def named(project: str | None, asked: str | None) -> bool:

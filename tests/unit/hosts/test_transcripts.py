@@ -421,3 +421,10 @@ def test_real_exports(kind: str, name: str) -> None:
     items = list(reader(kind).read(real(f"exports/{name}")))
     assert [item for item in items if isinstance(item, Turn)]
     assert not [item for item in items if isinstance(item, Skipped) and item.broken]
+
+
+def test_a_notification_is_not_the_users_word() -> None:
+    notice = "<task-notification><id>b1</id></task-notification>\nRead the output file to retrieve the result: /tmp/tasks/b1.output"
+    assert said(notice) == ""
+    assert said(f"{notice}\nNow deploy it.") == "Now deploy it."
+    assert said("Read the output file to retrieve the result: /tmp/x") != ""

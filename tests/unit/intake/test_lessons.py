@@ -58,6 +58,29 @@ def test_causes_and_tasks_are_the_assistants_too() -> None:
     assert found_in([Row("1", "assistant", said, origin={"agent_id": "a1"})]) == []
 
 
+SUMMARY = """This session is being continued from a previous conversation that ran out of context.
+
+Summary:
+1. Primary Request and Intent:
+   - **Orders**: the user wants `orders.sql` rewritten because PostgreSQL 16 must read it without a lock.
+
+4. Errors and fixes:
+   - **Timeouts in tests**: The pool of `db.py` held one connection for each of the workers. Fixed by using `NullPool` in conftest.py.
+     - **More**: a detail of that which nobody should take for a finding of its own, because `db.py` says so.
+   - **Unused variable**: Changed `row` to `_row` in orders.py because the linter of the repository complained about it.
+   - **Attempts that all failed and are because of `db.py`, which must be looked at again by somebody**:
+"""
+NEXT = "- **Locked file**: SQLite doesn't let two writers in, so `PRAGMA busy_timeout` must be set in store.py.\n\n5. Pending:\n- **a**: b"
+
+
+def test_a_summary_says_what_went_wrong_and_what_mended_it() -> None:
+    rows = [Row("1", "summary", SUMMARY), Row("2", "summary", NEXT, origin={"from": 12_000})]
+    items = found_in(rows)
+    assert [item.content.split(":")[0] for item in items] == ["Timeouts in tests", "Locked file"]
+    assert all(item.kind == "root_cause" and not isinstance(proved(item, rows), str) for item in items)
+    assert found_in([Row("2", "summary", NEXT)]) == []
+
+
 @pytest.mark.parametrize(
     "said",
     [
