@@ -106,6 +106,7 @@ def _look(report: Report, memories: Memories, settings: Settings, full: bool) ->
         ("seal", lambda: _seal(report, memories)),
         ("detection", lambda: _detection(report)),
         ("captured", lambda: _captured(report, settings)),
+        ("sessions", lambda: _sessions(report, memories)),
     )
     for name, look in looks:
         try:
@@ -210,6 +211,16 @@ def _captured(report: Report, settings: Settings) -> str:
     return f"{waiting:,} captures wait" + (
         f", {failed:,} could not be taken in (see {settings.home / 'spool' / 'failed'})" if failed else ""
     )
+
+
+def _sessions(report: Report, memories: Memories) -> str:
+    from dataclasses import asdict
+
+    from bethink.intake.expiry import expiring
+
+    found = expiring(memories)
+    report.facts["sessions"] = asdict(found)
+    return found.told()
 
 
 def _in_force(report: Report, settings: Settings, name: str) -> str:
