@@ -163,6 +163,7 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "seal",
         "detection",
         "captured",
+        "sessions",
     }
     assert {one["name"]: one["origin"] for one in report["settings"]}["MEMORY_HOME"] == "environment"
     assert report["unknown_variables"] == [{"name": "MEMORY_EMBEDER", "did_you_mean": "MEMORY_EMBEDDER"}]
