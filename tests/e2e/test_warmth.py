@@ -11,6 +11,7 @@ import pytest
 
 from bethink import open_memories
 from bethink.intake import spool
+from bethink.model import Filter
 from bethink.warm.client import ask
 from bethink.warm.spot import Spot
 from kit.hook import prompt, told
@@ -83,11 +84,20 @@ def test_a_private_server_takes_no_part(home: Path, spot: Spot) -> None:
         assert not (home / "memory.db").exists()
 
 
-def test_what_hooks_captured_is_taken_in_by_the_server(home: Path) -> None:
-    record = {"host": "claude", "event": "stop", "session": "s", "cwd": "/", "project": None, "user": "Which port?", "assistant": "5433."}
-    spool.write(home, {**record, "transcript_path": "", "agent_id": "", "at": time.time()})
-    with Bare(home, env={"MEMORY_LEARN": "0"}) as server:
+def test_what_hooks_captured_is_taken_in_by_the_server_while_prompts_are_answered(home: Path, spot: Spot) -> None:
+    said = "We decided to use PostgreSQL 16 for the billing service."
+    for turn in range(60):
+        record = {"host": "claude", "event": "stop", "session": "s", "cwd": "/", "project": None, "user": f"{said} Turn {turn}."}
+        spool.write(home, {**record, "assistant": f"Noted {turn}.", "transcript_path": "", "agent_id": "", "at": time.time()})
+    with Bare(home, env={"OLLAMA_URL": "http://127.0.0.1:9/v1"}) as server:
         begun(server)
-        until(lambda: not spool.pending(home))
+        until(lambda: ask(spot, {"op": "ping"}, 1) is not None)
+        answered = 0
+        while spool.pending(home):
+            answered += ask(spot, {"op": "prompt", "prompt": f"Which database does billing use, {answered}?", "budget": 600}, 5) is not None
+        assert answered
         with open_memories(home / "memory.db", with_embedder=False) as memories:
-            until(lambda: memories.count()["total"] == 2)
+            until(lambda: len(list(memories.turns("s"))) == 120)
+            found = memories.list(Filter(source="auto-learn", statuses=()))
+            assert [(memory.content, memory.status) for memory in found.memories] == [(said, "candidate")]
+        assert not spool.failed(home)

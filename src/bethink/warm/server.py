@@ -36,6 +36,8 @@ _PATIENCE = 2.0
 _MAX_REQUEST = 32 << 20
 #: Threads that answer. They stay, as each has a connection to the store.
 _WORKERS = 6
+#: Seconds that work for all steps back at most, and looks again.
+_STEP_BACK, _GLANCE = 2.0, 0.02
 #: Seconds that telling the warm process something may hold up the teller.
 _NUDGE = 0.05
 Request = dict[str, Any]
@@ -64,6 +66,8 @@ class WarmServer:
         self._memories: Memories | None = None
         self._indexer: Indexer | None = None
         self._opening = threading.Lock()
+        #: Requests that are being answered: one entry each, as appending and removing need no lock.
+        self._answering: list[bool] = []
         self._thread = threading.Thread(target=self._run, name="bethink-warm", daemon=True)
         #: Whether this process is the one.
         self.holds_lock = False
@@ -86,6 +90,15 @@ class WarmServer:
         self.withdraw()
         if self._thread.is_alive():
             self._thread.join(timeout=3)
+
+    def give_way(self) -> None:
+        """Called by the work for all between two pieces: waits while somebody is being answered, though not for long.
+
+        A lower priority of the thread would be worse: it would keep the interpreter from the answers while it waits for its turn.
+        """
+        end = time.monotonic() + _STEP_BACK
+        while self._answering and time.monotonic() < end and not self._stopped.wait(_GLANCE):
+            pass
 
     def wrote(self) -> None:
         """Something was stored by this process: whoever holds the lock makes its vector."""
@@ -205,7 +218,12 @@ class WarmServer:
         with connection, suppress(OSError):
             data = _line(connection)
             connection.settimeout(_PATIENCE)
-            connection.sendall(json.dumps(self._handled(data)).encode())
+            self._answering.append(True)
+            try:
+                answer = self._handled(data)
+            finally:
+                self._answering.pop()
+            connection.sendall(json.dumps(answer).encode())
 
     def _handled(self, data: bytes) -> dict[str, Any]:
         try:

@@ -250,6 +250,23 @@ def test_the_work_for_all_is_done_by_the_holder_alone(home: Path) -> None:
         server.stop()
 
 
+def test_work_for_all_steps_back_while_somebody_is_answered(home: Path) -> None:
+    server = wire.warm_server(settings_of(home, MEMORY_EMBEDDER="none"), None)
+    passed = threading.Event()
+
+    def work() -> None:
+        server.give_way()
+        passed.set()
+
+    server._answering.append(True)
+    worker = threading.Thread(target=work)
+    worker.start()
+    assert not passed.wait(0.2)
+    server._answering.pop()
+    assert passed.wait(30)
+    worker.join()
+
+
 def test_spots_of_different_stores_differ(tmp_path: Path) -> None:
     usual = Spot(tmp_path, tmp_path / "memory.db")
     assert usual.socket.name == "warm.sock"

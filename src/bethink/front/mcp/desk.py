@@ -176,7 +176,13 @@ class Desk:
         if spool.pending(home):
             from bethink.intake.drain import drain
 
-            drain(memories, home, self.settings, stop=lambda: self._closing)
+            drain(memories, home, self.settings, stop=self._stops)
+
+    def _stops(self) -> bool:
+        """Whether what goes on in the background shall end; before it goes on, those who wait for an answer get theirs."""
+        if self._warm is not None:
+            self._warm.give_way()
+        return self._closing
 
     def _refuse_when_private(self) -> None:
         from bethink.hosts import switch
