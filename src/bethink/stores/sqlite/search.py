@@ -37,7 +37,7 @@ FEW_ROWS = 5_000
 #: Most vectors that are looked at for a filter that the table of bits does not know.
 MOST_VECTORS = 50_000
 #: A word in more memories than this is counted once, not at every question.
-_COMMON = 500
+_COMMON = 8
 
 
 @dataclass(frozen=True, slots=True)

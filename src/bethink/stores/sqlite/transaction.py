@@ -219,6 +219,10 @@ class SQLiteTransaction:
         found = self._db.execute(sql, (self._own(), namespace, key)).get
         return None if found is None else dict(json.loads(found))
 
+    def states(self, namespace: str) -> dict[str, dict[str, Any]]:
+        sql = "SELECT key, value FROM state WHERE owner = ? AND namespace = ? ORDER BY key"
+        return {key: json.loads(value) for key, value in self._db.execute(sql, (self._own(), namespace))}
+
     def state_put(self, namespace: str, key: str, value: Mapping[str, Any] | None) -> None:
         if value is None:
             self._db.execute("DELETE FROM state WHERE owner = ? AND namespace = ? AND key = ?", (self._own(), namespace, key))
