@@ -49,6 +49,7 @@ def render(
     budget_tokens: int | None = None,
     purpose: Purpose = "prompt",
     token: str | None = None,
+    reader: str | None = None,
 ) -> Rendered:
     """The hits in their order as one fenced block of at most `budget_tokens` tokens (None: no bound).
 
@@ -57,6 +58,7 @@ def render(
     Args:
         purpose: what it is for, said in the fence; "tool" shows scores as well.
         token: the fence's delimiter, for tests; drawn at random when None.
+        reader: who asked; memories of other owners say whose they are.
     """
     token = token or secrets.token_hex(8)
     opening = f'<{MARKER} {token} for="{purpose}">\n{SENTENCE}'
@@ -72,7 +74,7 @@ def render(
         return budget_tokens is None or text.tokens(block(*more)) <= budget_tokens
 
     for hit in hits:
-        item = _item(hit, now, purpose)
+        item = _item(hit, now, purpose, reader)
         if fits(item):
             body.append(item)
             ids.append(hit.memory.id)
@@ -103,12 +105,12 @@ def _left_out(ids: Sequence[str]) -> list[str]:
     return [f"{said}: ask memory_get {named}", f"{said}: ask memory_get {_name(ids[0])}", said]
 
 
-def _item(hit: Hit, now: datetime, purpose: Purpose) -> str:
+def _item(hit: Hit, now: datetime, purpose: Purpose, reader: str | None) -> str:
     lines = _without_marker(visible(_lines(hit.memory.content))).split("\n")
-    return "\n".join([_header(hit, now, purpose), *(f"{_QUOTE}{line}".rstrip() for line in lines)])
+    return "\n".join([_header(hit, now, purpose, reader), *(f"{_QUOTE}{line}".rstrip() for line in lines)])
 
 
-def _header(hit: Hit, now: datetime, purpose: Purpose) -> str:
+def _header(hit: Hit, now: datetime, purpose: Purpose, reader: str | None) -> str:
     memory = hit.memory
     parts = [
         _name(memory.id),
@@ -118,6 +120,8 @@ def _header(hit: Hit, now: datetime, purpose: Purpose) -> str:
         f"trust {_name(memory.trust)}",
         _scope(memory),
     ]
+    if reader is not None and memory.owner != reader:
+        parts.append(f"of {_name(memory.owner)}")
     if memory.status != "active":
         parts.append(f"status {_name(memory.status)}")
     if memory.needs_review:

@@ -61,7 +61,7 @@ def open_memories(
     store = store_of(settings)
     memories = Memories(
         store,
-        access_of(store, settings),
+        access_of(store, settings) if settings["MEMORY_API_KEY"] else member_of(store, settings),
         embedder=embedder if with_embedder else None,
         seal=seal_of(settings),
         writer=writer,
@@ -122,6 +122,13 @@ def access_of(store: Store, settings: Settings) -> Access:
         return Access.local(user)
     owners = tuple(dict.fromkeys((user, *binding["owners"])))
     return Access(user, owners, tuple(owner for owner in owners if owner not in binding.get("readonly", ())))
+
+
+def member_of(store: Store, settings: Settings) -> Access:
+    """The local user of a store that no server rules over; with the spaces that are kept in it, and what others lend there."""
+    from bethink.service.people import SCOPES, People, Principal
+
+    return People(store).access(Principal(settings["MEMORY_USER"], frozenset(SCOPES)))
 
 
 def is_replica(settings: Settings) -> bool:

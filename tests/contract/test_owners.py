@@ -126,6 +126,7 @@ WRITES: dict[str, Callable[[Scene, Transaction], Any]] = {
     "append_audit": lambda s, tx: tx.append_audit(NOW, "ann", "store", "own", {}),
     "archived": lambda s, tx: tx.archived("bob", s.bob.content_hash, MARK, s.bob.created_at),
     "state_get": lambda s, tx: tx.state_get(MARK, "key"),
+    "states": lambda s, tx: tx.states(MARK),
     "state_put": lambda s, tx: tx.state_put(MARK, "key", {"of": "ann"}),
     "put_secret": lambda s, tx: tx.put_secret(s.bob.id, "name", b"forged", {}),
     "scrub_revisions": lambda s, tx: tx.scrub_revisions(s.bob.id),

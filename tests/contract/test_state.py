@@ -20,6 +20,7 @@ def test_state_is_kept_replaced_and_removed(store: Store) -> None:
         tx.state_put("n", "k", value)
         assert tx.state_get("n", "k") == value
         tx.state_put("n", "other", {})
+        assert tx.states("n") == {"k": value, "other": {}} and tx.states("m") == {}
     assert store.state(ANN, "n") == {"k": value, "other": {}}
     assert store.state(ANN, "m") == {}
     with store.write(ANN) as tx:

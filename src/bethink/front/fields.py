@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from bethink import text
-from bethink.errors import InvalidInput
+from bethink.errors import BadTime, InvalidInput
 from bethink.model import STATUSES, Draft, Filter, Memory, Mode, Query, Scope, SortBy, category_of, one_of
 
 if TYPE_CHECKING:
@@ -21,16 +21,19 @@ Fields = Mapping[str, Any]
 #: The parameters of `memory_store`, and what else a program may say of a memory.
 DRAFT_FIELDS = (
     *("content", "category", "tags", "expanded_keywords", "importance", "force_sensitive", "project", "task", "scope"),
-    *("id", "source", "trust", "status", "session", "client", "agent", "origin", "created_at"),
+    *("id", "source", "trust", "status", "session", "client", "agent", "origin", "created_at", "space"),
     *("valid_from", "valid_until", "expires_at", "ttl", "supersedes", "derived_from", "sensitive", "keywords"),
 )
 #: What an export says beside that; the store decides these itself.
 _EXPORTED = frozenset({*(each.name for each in dataclass_fields(Memory)), "links", "score", "why", "reason"})
 QUERY_FIELDS = (
     *("query", "expanded_query", "limit", "mode", "category", "tags", "project", "task", "scope", "client", "source", "session"),
-    *("since", "before", "as_of", "status", "sort_by", "keyword_weight", "semantic_weight", "min_score", "budget_tokens", "follow_links"),
+    *("since", "before", "as_of", "status", "space"),
+    *("sort_by", "keyword_weight", "semantic_weight", "min_score", "budget_tokens", "follow_links"),
 )
 _SCOPES = ("global", "project", "task")
+#: Before a space's name where it stands for an owner; as in `service.people`, which is not needed to read fields.
+SPACE = "space:"
 
 
 def object_of(line: str | bytes) -> dict[str, Any]:
@@ -101,6 +104,8 @@ def draft_of(given: Fields, here: Scope, now: datetime, **defaults: Any) -> Draf
         sensitive=bool(flag(given, "sensitive") or flag(given, "force_sensitive")),
         origin=_origin(given),
     )
+    if space := words(given, "space"):
+        values["owner"] = owner_of(space)
     if (importance := number(given, "importance")) is not None:
         values["importance"] = importance
     for name in ("created_at", "valid_from", "valid_until", "expires_at"):
@@ -110,12 +115,28 @@ def draft_of(given: Fields, here: Scope, now: datetime, **defaults: Any) -> Draf
     return Draft(**values)
 
 
+def owner_of(space: str) -> str:
+    """The owner that a space's name stands for; its full name is accepted too."""
+    return space if space.startswith(SPACE) else SPACE + space
+
+
 def expiry(ttl: str, now: datetime) -> datetime:
     """When something ends that lasts for `ttl` from now."""
     try:
         return now + text.duration(ttl)
     except OverflowError:
         raise InvalidInput(f"A ttl of {ttl!r} ends after the calendar does.") from None
+
+
+def ending(given: Fields, name: str, now: datetime) -> datetime | None:
+    """When something ends: a date, or a length from now."""
+    value = words(given, name)
+    if not value:
+        return None
+    try:
+        return expiry(value, now)
+    except BadTime:
+        return text.moment(value, now)
 
 
 def query_of(given: Fields, memories: Memories, defaults: Fields | None = None) -> Query:
@@ -175,6 +196,7 @@ def filter_of(asked: Fields, memories: Memories) -> Filter:
         before=moment(asked, "before", now),
         as_of=moment(asked, "as_of", now),
         statuses=statuses,
+        owner=owner_of(space) if (space := words(asked, "space")) else None,
     )
 
 

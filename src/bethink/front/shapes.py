@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bethink.errors import BethinkError
-from bethink.model import Hit, Link, Memory, Page, Recalled, Revision, Stored, Verdict
+from bethink.model import Grant, Hit, Link, Memory, Page, Recalled, Revision, Stored, Verdict
 from bethink.service.core import plain
 
 if TYPE_CHECKING:
     from bethink.service.context import Brief
     from bethink.service.entities import Entity
     from bethink.service.hygiene import BulkDeleted, Cluster, Proposal
+    from bethink.service.people import Key, Member, User
     from bethink.service.review import ReviewItem
     from bethink.service.truth import RolledBack, Why
     from bethink.stores.base import AuditEntry
@@ -66,6 +67,7 @@ def hit(one: Hit) -> Json:
         "trust": found.trust,
         "status": found.status,
         "client": found.client,
+        "owner": found.owner,
         "score": round(one.score, 4),
         "why": _rounded(one.why),
         **({"sealed": list(found.sealed)} if found.sealed else {}),
@@ -206,6 +208,38 @@ def entity(one: Entity) -> Json:
         "aliases": list(one.aliases),
         "children": [entity(child) for child in one.children],
     }
+
+
+def user(one: User, keys: Iterable[Key] = ()) -> Json:
+    """A user with what is known of their keys, never a key."""
+    return {
+        "name": one.name,
+        "created_at": _time(one.created_at),
+        "revoked_at": _time(one.revoked_at),
+        "project": one.project,
+        "issuer": one.issuer,
+        "keys": [key(each) for each in keys],
+    }
+
+
+def key(one: Key) -> Json:
+    return {
+        "id": one.id,
+        "label": one.label,
+        "scopes": sorted(one.scopes),
+        "created_at": _time(one.created_at),
+        "expires_at": _time(one.expires_at),
+        "last_used_at": _time(one.last_used_at),
+        "revoked_at": _time(one.revoked_at),
+    }
+
+
+def member(one: Member) -> Json:
+    return {"space": one.space, "user": one.user, "role": one.role, "accepted": one.accepted}
+
+
+def grant(one: Grant) -> Json:
+    return {"owner": one.owner, "kind": one.kind, "value": one.value, "to": one.grantee, "permission": one.permission}
 
 
 def error(problem: BethinkError) -> Json:

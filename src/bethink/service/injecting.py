@@ -61,7 +61,7 @@ def for_prompt(
         return render.Rendered()
     least = hits[0].score * (_NEAR_BEST if _by_meaning(hits[0]) else _NEAR_BEST_OF_WORDS)
     kept = [hit for hit in hits if hit.score >= least][:MOST_ITEMS]
-    return render.render(kept, now=reading.now(), budget_tokens=budget_tokens, purpose="prompt")
+    return render.render(kept, now=reading.now(), budget_tokens=budget_tokens, purpose="prompt", reader=reading.access.principal)
 
 
 def candidates(reading: Reading, prompt: str, *, project: str | None, limit: int = 10, floor: float = 0.0) -> Sequence[Hit]:
@@ -114,4 +114,4 @@ def for_start(
     hits = [Hit(memory, 1.0) for memory in brief.memories if memory.id not in seen]
     if not hits:
         return render.Rendered()
-    return render.render(hits, now=briefing.now(), budget_tokens=budget_tokens, purpose="brief")
+    return render.render(hits, now=briefing.now(), budget_tokens=budget_tokens, purpose="brief", reader=briefing.access.principal)

@@ -11,9 +11,10 @@ from bethink.service.entities import Entities
 from bethink.service.hygiene import Hygiene
 from bethink.service.reading import Reading
 from bethink.service.review import Review
+from bethink.service.sharing import Sharing
 
 
-class Memories(Archiving, Review, Hygiene, Entities, Reading, Briefing):
+class Memories(Archiving, Review, Hygiene, Entities, Sharing, Reading, Briefing):
     """A principal's memories in one store. Made by `bethink.open_memories`; safe to use from several threads."""
 
     def close(self) -> None:

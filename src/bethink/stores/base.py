@@ -162,6 +162,10 @@ class Transaction(Protocol):
         """What `state_put` put there last."""
         ...
 
+    def states(self, namespace: str) -> dict[str, dict[str, Any]]:
+        """Every object that `state_put` keeps in a namespace, by key."""
+        ...
+
     def state_put(self, namespace: str, key: str, value: Mapping[str, Any] | None) -> None:
         """Keeps a JSON object under a name of the writing owner; None removes it."""
         ...

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bethink.errors import InvalidInput
+from bethink.front.cli import shown
 from bethink.model import Scope
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def opened(project: str | None = None, *, embedder: bool = True) -> Iterator[Mem
     settings = settings_of(project)
     writer = Writer(client=settings.client, source="cli")
     with wire.open_memories(settings=settings, project=project_here(settings), writer=writer, with_embedder=embedder) as memories:
+        shown.reader(memories.access.principal)
         yield memories
 
 

@@ -21,6 +21,7 @@ _WIDTH = 120
 #: Width from which every column has room.
 _ROOMY = 110
 _TITLE = 240
+_reader: str | None = None
 
 
 def say(line: str = "") -> None:
@@ -62,13 +63,20 @@ def short(id: str) -> str:
     return id[:18] if len(id) == 36 and id.count("-") == 4 else id
 
 
+def reader(name: str) -> None:
+    """Who reads: memories of other owners say whose they are."""
+    global _reader
+    _reader = name
+
+
 def place(memory: Memory) -> str:
-    """Where a memory holds, in few words."""
+    """Where a memory holds, in few words, and whose it is when it is not the reader's."""
     from bethink.project import short as name_of
 
     scope = memory.scope
     parts = [name_of(scope.project) if scope.project else "", f"task {scope.task}" if scope.task else ""]
-    return clean(" · ".join(part for part in parts if part)) or "global"
+    where = clean(" · ".join(part for part in parts if part)) or "global"
+    return where if _reader in (None, memory.owner) else f"{where} · of {clean(memory.owner)}"
 
 
 def age(at: datetime) -> str:

@@ -18,14 +18,17 @@ from starlette.types import Scope
 
 from bethink.front.http import errors, mcp
 from bethink.front.http.door import METRICS, OPEN, Door, Gate, challenge, listed
-from bethink.front.http.routes import care, files, memories, recall, sync, system, truth
+from bethink.front.http.routes import care, files, memories, people, recall, sync, system, truth
 from bethink.front.http.server import Server
 
 if TYPE_CHECKING:
     from bethink.config import Settings
 
 #: Every route of REST. Named ones stand before those with an id.
-PARTS = (system.open_routes, system.routes, recall.routes, files.routes, sync.routes, care.routes, truth.routes, memories.routes)
+PARTS = (
+    *(system.open_routes, system.routes, recall.routes, files.routes, sync.routes, care.routes, people.routes, people.key_routes),
+    *(truth.routes, memories.routes),
+)
 #: Requests that are worked on at once; more wait.
 THREADS = 40
 _ABOUT = """\

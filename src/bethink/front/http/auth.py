@@ -112,23 +112,36 @@ class Authenticator:
         Raises:
             Unauthenticated: they are missing, wrong, expired or revoked. Which of them only the log and the metrics know.
         """
+        if (kept := self.kept(credential)) is not None:
+            return kept
         if self._local_user is not None:
             # A server that needs no credentials has none to compare with.
-            return Caller(self._local_user, Access.local(self._local_user), frozenset(SCOPES), local=True, by="none")
-        if credential is None:
+            credential, caller = "", self._local(self._local_user)
+        elif credential is None:
             raise Unauthenticated()
-        if len(credential) > MAX_CREDENTIAL:
+        elif len(credential) > MAX_CREDENTIAL:
             raise wrong("too-long")
+        else:
+            caller = self._recognised(credential)
         digest = _digest(credential)
-        kept = self._kept.get(digest)
-        if kept is not None and kept[0] > time.monotonic():
-            return kept[1]
-        caller = self._recognised(credential)
         with self._lock:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
             self._kept[digest] = (time.monotonic() + _KEPT_SECONDS, caller)
         return caller
+
+    def kept(self, credential: str | None) -> Caller | None:
+        """The caller with these credentials, if they were accepted a moment ago; asks nobody."""
+        if self._local_user is not None:
+            credential = ""
+        if credential is None or len(credential) > MAX_CREDENTIAL:
+            return None
+        found = self._kept.get(_digest(credential))
+        return found[1] if found is not None and found[0] > time.monotonic() else None
+
+    def _local(self, user: str) -> Caller:
+        found = Principal(user, frozenset(SCOPES))
+        return Caller(user, self._people.access(found), found.scopes, local=True, by="none")
 
     def _recognised(self, credential: str) -> Caller:
         if (key := self._env_key(credential)) is not None:

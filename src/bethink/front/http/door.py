@@ -147,8 +147,8 @@ class Gate:
         try:
             credential = auth.credential_of(headers)
             authenticator = self._server.authenticator
-            if not self._server.needs_credentials or credential is None:
-                return authenticator.caller(credential)
+            if (kept := authenticator.kept(credential)) is not None:
+                return kept
             # Comparing keys may ask the database, reading tokens the provider.
             return await anyio.to_thread.run_sync(authenticator.caller, credential)
         except errors.Unauthenticated as error:

@@ -62,6 +62,7 @@ class NewMemory(Asked):
     ttl: Annotated[str, StringConstraints(max_length=32)] | None = Field(default=None, description="Forget it after this long: 30d.")
     supersedes: Name | None = Field(default=None, description="Id of the memory that this one corrects.")
     derived_from: Tags | None = None
+    space: Name | None = Field(default=None, description="The space that it becomes part of, instead of one's own memories.")
 
 
 class Edit(Asked):
@@ -95,6 +96,7 @@ class Question(Asked):
     client: Name | None = None
     source: Name | None = None
     session: Name | None = None
+    space: Name | None = Field(default=None, description="Only what is in this space.")
     since: When | None = None
     before: When | None = None
     as_of: When | None = Field(default=None, description="As it was known then.")
@@ -133,6 +135,42 @@ class NewEntity(Asked):
 
 class Chosen(Asked):
     ids: Annotated[list[Name], Field(min_length=1, max_length=1000)]
+
+
+class NewUser(Asked):
+    name: Annotated[str, StringConstraints(max_length=63)] = Field(examples=["alice"])
+    scopes: list[Literal["memory:read", "memory:write", "memory:secrets", "memory:admin"]] | None = Field(
+        default=None, min_length=1, description="What the key is good for; read, write and secrets unless given."
+    )
+    label: Name = ""
+    project: Name | None = Field(default=None, description="Makes it a service account that sees this project alone.")
+    expires_at: When | None = Field(default=None, description="When the key ends: a date, or a length such as 90d.")
+    again: bool = Field(default=False, description="Let in a user who was revoked, with what they stored before.")
+
+
+class Renewal(Asked):
+    expires_at: When | None = Field(default=None, description="When the new key ends: a date, or a length such as 90d.")
+
+
+class NewSpace(Asked):
+    name: Annotated[str, StringConstraints(max_length=63)] = Field(examples=["backend"])
+
+
+class Place(Asked):
+    user: Name
+    role: Literal["reader", "writer", "admin"] = "reader"
+
+
+class Returned(Asked):
+    to: Name | None = Field(default=None, description="A user, or `space:NAME`; all of them unless given.")
+    id: Name | None = None
+    tag: Name | None = None
+    project: Name | None = None
+
+
+class Loan(Returned):
+    to: Name = Field(description="A user, or `space:NAME`.")
+    permission: Literal["read", "write"] = "read"
 
 
 class Migration(Asked):

@@ -50,7 +50,8 @@ class Server:
         self.tokens = _provider(settings)
         self.limiter = Limiter(settings["RATE_LIMIT_READ"], settings["RATE_LIMIT_WRITE"], settings["REDIS_URL"] or "memory://")
         self.store = cast("Store", _Measured(wire.store_of(settings)))
-        self.people = People(self.store)
+        own = frozenset({settings["MEMORY_USER"], *(key.user for key in keys)})
+        self.people = People(self.store, known=own)
         everybody = self.people.users()
         self.needs_credentials = bool(keys or self.tokens or everybody)
         if host not in LOOPBACK and not self.needs_credentials:
@@ -59,7 +60,6 @@ class Server:
                 f"Everybody who reaches {host} could read the memories.",
                 hint="Set API_KEY, API_KEYS or OIDC_ISSUER, add a user by `bethink users add NAME`, or listen on 127.0.0.1.",
             )
-        own = frozenset({settings["MEMORY_USER"], *(key.user for key in keys)})
         _refuse_twins(own, {user.name for user in everybody if user.issuer})
         local = None if self.needs_credentials else settings["MEMORY_USER"]
         self.authenticator = auth.Authenticator(keys, self.people, self.tokens, local, own, utc_now)
@@ -102,7 +102,7 @@ class Server:
             here=Scope.of(caller.access.project or project),
             limits=self._limits,
         )
-        made.shared, made.caller = self, caller
+        made.server, made.caller, made.people = self, caller, self.people
         return made
 
     def wrote(self) -> None:
@@ -146,7 +146,7 @@ class Server:
 class _Shared(Memories):
     """Memories of one request, made from what all requests share."""
 
-    shared: Server
+    server: Server
     caller: auth.Caller
 
     def secret(self, id: str) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class _Shared(Memories):
     def recall(self, query: Query) -> Recalled:
         with metrics.timed("total"):
             answer = super().recall(query)
-        self.shared.used(self.access, [hit.memory.id for hit in answer.hits[:3]])
+        self.server.used(self.access, [hit.memory.id for hit in answer.hits[:3]])
         return answer
 
     def close(self) -> None:

@@ -21,7 +21,8 @@ def search(desk: Desk, given: Json) -> Answer:
 
 
 def fetch(desk: Desk, given: Json) -> Answer:
-    memory = desk.memories().get(given["id"])
+    memories = desk.memories()
+    memory = memories.get(given["id"])
     facts = {
         "category": memory.category,
         "project": memory.scope.project,
@@ -29,6 +30,7 @@ def fetch(desk: Desk, given: Json) -> Answer:
         "source": memory.source,
         "trust": memory.trust,
         "status": "deleted" if memory.deleted_at else memory.status,
+        "owner": memory.owner if memory.owner != memories.access.principal else None,
     }
     # What was deleted is not read any more: it is only said that it was.
     content = "" if memory.deleted_at else memory.content

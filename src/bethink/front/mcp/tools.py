@@ -196,7 +196,7 @@ def notes(hits: Sequence[Hit], service: Memories, purpose: Purpose, budget_token
     # Its rules take longer to compile than the answer to `initialize` may wait.
     from bethink.render import render
 
-    return render(hits, now=service.now(), budget_tokens=budget_tokens, purpose=purpose)
+    return render(hits, now=service.now(), budget_tokens=budget_tokens, purpose=purpose, reader=service.access.principal)
 
 
 def titles(memories: Iterable[Memory], service: Memories) -> str:

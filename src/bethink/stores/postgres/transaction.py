@@ -198,6 +198,10 @@ class PostgresTransaction:
         row = self._db.execute(sql, (own, namespace, key)).fetchone()
         return None if row is None else dict(row[0])
 
+    def states(self, namespace: str) -> dict[str, dict[str, Any]]:
+        sql = "SELECT key, value FROM state WHERE owner = %s AND namespace = %s ORDER BY key"
+        return {key: dict(value) for key, value in self._db.execute(sql, (self._own(), namespace))}
+
     def state_put(self, namespace: str, key: str, value: Mapping[str, Any] | None) -> None:
         if value is None:
             self._db.execute("DELETE FROM state WHERE owner = %s AND namespace = %s AND key = %s", (self._own(), namespace, key))

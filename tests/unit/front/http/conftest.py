@@ -146,6 +146,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         _, keys["reader"] = people.add_user("rob", scopes=["memory:read"])
         people.revoke("rita")
         people.add_space("team", "sam")
+        people.add_space("secret-space", "carol")
         for reader in ("bob", "rob"):
             people.invite("team", reader, "reader", "sam")
             people.accept("team", reader)

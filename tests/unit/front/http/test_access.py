@@ -85,6 +85,20 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/api/review"): many(READ),
     ("POST", "/api/review/accept"): one(WRITE, body={"ids": ["{id}"]}, own=409, lent=409, forgotten=409),
     ("POST", "/api/review/reject"): one(WRITE, body={"ids": ["{id}"]}, lent=403),
+    ("GET", "/api/users"): many(ADMIN),
+    ("POST", "/api/users"): many(ADMIN, body={"name": "{name}"}, own=201),
+    ("POST", "/api/users/{name}/rotate"): many(ADMIN, own=404),
+    ("DELETE", "/api/users/{name}"): many(ADMIN, own=404),
+    ("DELETE", "/api/keys/{id}"): many(ADMIN, own=404),
+    ("GET", "/api/spaces"): many(READ),
+    ("POST", "/api/spaces"): many(WRITE, body={"name": "{name}"}, own=201),
+    ("GET", "/api/spaces/{space}/members"): many(READ, own=404),
+    ("POST", "/api/spaces/{space}/members"): many(WRITE, body={"user": "bob"}, own=404),
+    ("DELETE", "/api/spaces/{space}/members/{user}"): many(WRITE, own=404),
+    ("POST", "/api/spaces/{space}/accept"): many(WRITE, own=404),
+    ("GET", "/api/shares"): many(READ),
+    ("POST", "/api/share"): one(WRITE, body={"to": "late", "id": "{id}"}, lent=403),
+    ("POST", "/api/unshare"): one(WRITE, body={"id": "{id}"}, own=404, lent=403, forgotten=404),
     ("POST", "/api/memories/migrate-secrets"): many(ADMIN, body={}),
     ("POST", "/api/memories"): many(WRITE, body={"content": "{new}"}, own=201),
     ("GET", "/api/memories"): many(READ, query="limit=1000"),
@@ -216,9 +230,11 @@ def asked(world: World, proof: Proof, method: str, path: str, row: Row, kind: st
     if row.by_id:
         changes = row.scope == WRITE and proof.owner is not None
         ids = {"id": target(world, proof, kind, changes), "other": target(world, proof, "other", False)}
-    address = path.format(id=ids.get("id", ""), target=ids.get("other", ""), type="see_also")
+    # A space and a user that none of them has anything to do with.
+    names = {"name": "nobody", "space": "secret-space", "user": "carol"}
+    address = path.format(id=ids.get("id", "none"), target=ids.get("other", ""), type="see_also", **names)
     body = json.dumps(row.body).replace("{id}", ids.get("id", "")).replace("{other}", ids.get("other", ""))
-    body = body.replace("{new}", f"a new line of {proof.name} at {time.time_ns()}")
+    body = body.replace("{name}", f"n{time.time_ns()}").replace("{new}", f"a new line of {proof.name} at {time.time_ns()}")
     headers = {**proof.headers, "Content-Type": "application/json"}
     content = body if row.body is not None else None
     query = row.query.replace("{id}", ids.get("id", ""))

@@ -44,6 +44,7 @@ def list_(
     before: When = None,
     status: Filter = None,
     scope: Filter = None,
+    space: Filter = None,
     deleted: bool = False,
     order: Annotated[str, Query(pattern="^(recency|importance|oldest)$")] = "recency",
     limit: Limit = 50,
@@ -58,6 +59,7 @@ def list_(
         "since": since,
         "before": before,
         "status": status,
+        "space": space,
         "scope": scope or (None if project else "all"),
         "tags": [tag] if tag else None,
     }

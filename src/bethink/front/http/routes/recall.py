@@ -63,7 +63,8 @@ def context(
     brief = memories.context(project, task=task, budget_tokens=budget_tokens)
     from bethink.render import render
 
-    notes = render([Hit(memory, 1.0) for memory in brief.memories], now=memories.now(), purpose="brief").text if brief.memories else ""
+    found = [Hit(memory, 1.0) for memory in brief.memories]
+    notes = render(found, now=memories.now(), purpose="brief", reader=memories.access.principal).text if found else ""
     return answer({**shapes.context(brief), "text": notes})
 
 
@@ -84,7 +85,5 @@ def _hit(hit: Hit) -> dict[str, Any]:
     """A hit as `shapes.hit` has it, and what clients of other systems look for."""
     found = hit.memory
     shape = shapes.hit(hit)
-    shape.update(
-        owner=found.owner, rank=shape["score"], sim=shape["score"], title=text.title(found.content), snippet=found.content[:_SNIPPET]
-    )
+    shape.update(rank=shape["score"], sim=shape["score"], title=text.title(found.content), snippet=found.content[:_SNIPPET])
     return shape
