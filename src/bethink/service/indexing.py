@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from bethink.stores.base import Store
 
 BATCH = 32
-#: Memories that are embedded at a time beside somebody who asks.
-_BESIDE = 6
+#: Memories that are embedded at a time beside somebody who asks: more take longer each, and he waits for all of them.
+_BESIDE = 2
 
 
 def embed_pending(store: Store, embedder: Embedder, *, limit: int, seconds: float = 60.0) -> int:
@@ -57,12 +57,18 @@ def reindex(store: Store, embedder: Embedder, *, progress: Callable[[int], None]
 
 
 class Indexer:
-    """A thread of a server process that makes missing vectors soon after they are missed."""
+    """A thread of a server process that makes missing vectors soon after they are missed.
 
-    def __init__(self, store: Store, embedder: Embedder, *, pause: float = 5.0) -> None:
+    Args:
+        pause: seconds between two looks when nobody says that something was written.
+        give_way: called before each few; returns when nobody waits for an answer.
+    """
+
+    def __init__(self, store: Store, embedder: Embedder, *, pause: float = 5.0, give_way: Callable[[], object] = lambda: None) -> None:
         self._store = store
         self._embedder = embedder
         self._pause = pause
+        self._give_way = give_way
         self._woken = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="bethink-indexer", daemon=True)
@@ -86,6 +92,7 @@ class Indexer:
                 # Few at a time: whoever asks meanwhile waits for no more than that.
                 while not self._stopped and embed_pending(self._store, self._embedder, limit=_BESIDE):
                     time.sleep(0.002)
+                    self._give_way()
             except EmbedderError:
                 # An endpoint may come back, and `bethink reindex` ends a mismatch.
                 self._woken.wait(60)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bethink.errors import BethinkError
@@ -155,7 +156,9 @@ class WarmServer:
                 if self._memories.embedder is not None:
                     from bethink.service.indexing import Indexer
 
-                    self._indexer = Indexer(self._memories.store, self._memories.embedder)
+                    # A prompt makes no vectors first: that would write, and so wait for whoever else writes.
+                    self._memories.limits = replace(self._memories.limits, embed_first=0)
+                    self._indexer = Indexer(self._memories.store, self._memories.embedder, give_way=self.give_way)
                     self._indexer.start()
             return self._memories
 

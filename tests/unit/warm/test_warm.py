@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apsw
 import pytest
 
 from bethink import Draft, wire
@@ -99,6 +100,21 @@ def test_a_prompt_is_answered_once_and_never_twice(warm: Settings) -> None:
     again = ask(wire.spot_of(warm), {**request, "seen": found["ids"]}, 5)
     assert again is not None
     assert again["ids"] == []
+
+
+def test_a_prompt_waits_for_no_writer_though_vectors_are_missing(warm: Settings) -> None:
+    request = {"op": "prompt", "prompt": "which port does the staging database use?", "project": None, "seen": [], "budget": 600}
+    until(lambda: (ask(wire.spot_of(warm), request, 5) or {}).get("ids"))
+    with wire.open_memories(settings=warm, with_embedder=False) as memories:
+        memories.remember(Draft("The printer in the hall is called Bertha."))
+    writer = apsw.Connection(str(warm.database))
+    writer.execute("BEGIN IMMEDIATE; INSERT INTO pending_vectors (key) SELECT key FROM memories WHERE true ON CONFLICT DO NOTHING")
+    try:
+        # Less than the store waits for a lock.
+        assert ask(wire.spot_of(warm), request, 2) is not None
+    finally:
+        writer.execute("ROLLBACK")
+        writer.close()
 
 
 def test_nobody_is_answered_from_another_store_or_by_another_embedder(warm: Settings) -> None:
