@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from bethink.guard.compare import OTHER, compare
 from bethink.guard.labels import labelled_apart
 from bethink.guard.reading import Clause, read
-from bethink.guard.sieve import related, sentences
+from bethink.guard.sieve import alike, related, sentences
 from bethink.guard.values import Finding
 from bethink.model import Memory, Verdict
 from bethink.text import content_hash
 
-__all__ = ["NOOP", "UPDATE", "Neighbour", "judge"]
+__all__ = ["NOOP", "UPDATE", "Neighbour", "alike", "judge", "sentences"]
 
 #: From this sureness on, what only differs in wording is the same again.
 NOOP = 0.92

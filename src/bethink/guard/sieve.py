@@ -23,6 +23,8 @@ _ROOT = 4
 _SHORT = 8
 #: Of longer ones so much of the shorter must be shared; no correction or restatement of the benchmark shares less than .4.
 _SHARE = 0.34
+#: So much is shared by two that may say the same in a word more or less.
+_MOST = 0.6
 
 
 def sentences(text: str) -> tuple[Words, ...]:
@@ -35,14 +37,20 @@ def sentences(text: str) -> tuple[Words, ...]:
 
 def related(new: Sequence[Words], old: Sequence[Words]) -> bool:
     """Whether any two sentences may be about the same thing; true when that cannot be told."""
-    return not new or not old or any(_alike(one, other) for one in new for other in old)
+    return not new or not old or any(_may_meet(one, other) for one in new for other in old)
+
+
+def alike(new: Sequence[Words], old: Sequence[Words]) -> bool:
+    """Whether one of two longer texts may repeat the other; true when that cannot be told."""
+    mine, others = frozenset().union(*new), frozenset().union(*old)
+    return not mine or not others or len(mine & others) >= _MOST * min(len(mine), len(others))
 
 
 def _words(piece: str) -> Words:
     return frozenset(word[:_ROOT] for word in _WORD.findall(piece.lower()) if word not in STOP_WORDS)
 
 
-def _alike(one: Words, other: Words) -> bool:
+def _may_meet(one: Words, other: Words) -> bool:
     shorter = min(len(one), len(other))
     shared = len(one & other)
     return shared > 0 if shorter <= _SHORT else shared >= _SHARE * shorter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bethink import rank, text
@@ -11,6 +12,8 @@ from bethink.service.core import Core
 from bethink.stores.base import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
 NEIGHBOURS = 12
 #: A question for neighbours is asked with the beginning of a long content.
 _ASKED = 1500
+#: Up to so many characters neighbours are looked for by meaning, too. What is longer shares telling words with what it corrects or
+#: repeats, and takes a model 20 ms and more to read.
+_BRIEF = 240
 ADD = Verdict("ADD")
 
 
@@ -55,10 +61,20 @@ class Judging(Core):
         scope = memory.scope
         reach = Reach((scope.project,) if scope.project else (), scope.task, include_global=scope.kind == "global")
         where = Filter(reach=reach, statuses=("active", "candidate"), owner=memory.owner, archive=False)
-        vector = self._vector(memory.content)
-        plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS, vector=vector)
+        brief = len(memory.content) <= _BRIEF
+        plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS, vector=self._vector(memory.content) if brief else None)
         found = self.store.search(self.access, plan).candidates
+        if not brief and self._repeated(memory.content, found) and (vector := self._vector(memory.content)) is not None:
+            found = self.store.search(self.access, replace(plan, vector=vector)).candidates
         return [one for one in found if one.memory.scope == scope and not one.memory.sealed]
+
+    @staticmethod
+    def _repeated(content: str, found: Sequence[Candidate]) -> bool:
+        """Whether one of them may say nearly the same; how nearly, the model tells."""
+        from bethink import guard
+
+        words = guard.sentences(content)
+        return any(guard.alike(words, guard.sentences(one.memory.content)) for one in found)
 
     def _vector(self, content: str) -> npt.NDArray[np.float32] | None:
         """The content's vector if a loaded model can make it now; a write never waits for a model to load."""
