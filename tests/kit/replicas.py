@@ -121,7 +121,8 @@ def everything(store: Store, access: Access, *, own: str) -> dict[str, dict[str,
             found[memory.id] = shape
     for id, shape in found.items():
         shape["links"] = sorted((link.target, link.type) for link in store.links_of(access, [id]) if link.source == id)
-        shape["conflicts"] = sorted(one.note for one in store.revisions_named(access, "conflict", [id]))
+        # Sealing empties what was kept before it.
+        shape["conflicts"] = sorted(one.note for one in store.revisions_named(access, "conflict", [id]) if one.note)
     return found
 
 

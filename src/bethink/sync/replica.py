@@ -12,7 +12,7 @@ from bethink import exchange
 from bethink.errors import BethinkError, InvalidInput, PeerError
 from bethink.model import Access, Memory, Revision
 from bethink.service.core import utc_now
-from bethink.service.replicating import CONFLICT
+from bethink.service.replicating import CONFLICT, conflict_of
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
 from bethink.sync import merge
 from bethink.sync.peer import Json, WrongServer
@@ -264,6 +264,9 @@ class Replica:
         if known is not None and (known[1] > seq or (known[1] == seq and not also_same)):
             if here is not None and known[1] == seq:
                 # The memory came with the answer to a change; what belongs to it comes only now.
+                self._take_links(tx, here, item)
+                if here.sensitive:
+                    self._drop_conflicts(tx, here.id, item.get("conflicts", ()))
                 self._take_conflicts(tx, here.id, item.get("conflicts", ()))
                 self._take_secrets(tx, here, remote, item.get("secrets", ()))
             return
@@ -284,10 +287,15 @@ class Replica:
                 )
             if merged.sensitive and not here.sensitive:
                 tx.scrub_revisions(here.id)
-        links = [exchange.link_in(server.id, link) for link in item.get("links", ())]
-        tx.log.set_links(server.id, server.owner, merge.edges(server.id, links, waiting))
+        self._take_links(tx, server, item)
+        if merged.sensitive and not also_same:
+            self._drop_conflicts(tx, server.id, item.get("conflicts", ()))
         self._take_conflicts(tx, server.id, item.get("conflicts", ()))
         self._take_secrets(tx, merged, remote, item.get("secrets", ()))
+
+    def _take_links(self, tx: ReplicaTransaction, memory: Memory, item: Mapping[str, Any]) -> None:
+        links = [exchange.link_in(memory.id, link) for link in item.get("links", ())]
+        tx.log.set_links(memory.id, memory.owner, merge.edges(memory.id, links, tx.log.pending(memory.id)))
 
     def _take_conflicts(self, tx: ReplicaTransaction, id: str, told: Sequence[Mapping[str, Any]]) -> None:
         if not told:
@@ -301,6 +309,13 @@ class Replica:
                 version = memory.version if memory else 0
                 told_by = (one.get("actor") or "", one.get("client"), one.get("agent"), one.get("session"))
                 tx.add_revision(Revision(id, version, at, CONFLICT, {}, *told_by, note))
+
+    def _drop_conflicts(self, tx: ReplicaTransaction, id: str, told: Sequence[Mapping[str, Any]]) -> None:
+        """What the server emptied when the memory was sealed must not stay readable here."""
+        named = {str(one["operation"]) for one in told}
+        here = {str(kept["operation"]) for one in tx.revisions_of(id) if (kept := conflict_of(one)) is not None}
+        if here - named:
+            tx.scrub_revisions(id)
 
     def _take_secrets(self, tx: ReplicaTransaction, memory: Memory, remote: str, told: Sequence[Mapping[str, Any]]) -> None:
         """Secrets that came sealed with the key of both sides; what cannot be opened is asked of the server when it is wanted."""

@@ -284,3 +284,16 @@ def test_nothing_is_written_in_a_round_without_news(tmp_path: Path) -> None:
     one.sync(verify=True)
     assert watcher.data_version() == before
     watcher.close()
+
+
+def test_a_link_made_elsewhere_is_not_missed_by_whoever_edits_meanwhile(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    one, two = Machine(tmp_path, "one", server), Machine(tmp_path, "two", server)
+    source, target = one.say("the port is 5432"), one.say("because of the database")
+    for each in (one, two):
+        each.sync()
+    one.memories.link(source.id, target.id, "supports")
+    two.memories.revise(source.id, Changes(importance=0.9))
+    for each in (one, two):
+        assert each.sync().ok
+    assert [(link.source, link.target) for link in two.memories.links(source.id)] == [(source.id, target.id)]

@@ -24,6 +24,7 @@ from bethink.model import Access, Changes
 from bethink.sync.peer import Json, Peer, RequestFailed, Unreachable
 from kit.replicas import Machine, Server, differences, everything
 
+KEY = "11" * 32
 EXAMPLES = int(os.environ.get("BETHINK_SYNC_EXAMPLES", "40"))
 STEPS = int(os.environ.get("BETHINK_SYNC_STEPS", "60"))
 steps = 0
@@ -31,6 +32,23 @@ steps = 0
 
 class Crash(BaseException):
     """The process ends here."""
+
+
+class Mortal:
+    """A store whose process ends before a certain transaction."""
+
+    def __init__(self, inner: Any, transactions: int) -> None:
+        self.inner = inner
+        self.left = transactions
+
+    def write(self, access: Access) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise Crash
+        return self.inner.write(access)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
 
 
 class Faulty:
@@ -94,23 +112,25 @@ class Faulty:
 
 
 FAULTS = st.lists(st.sampled_from([None, "lost", "failed", "late", "doubled", "unanswered", "crash", "shuffled"]), max_size=4)
-MACHINE = st.integers(0, 3)
+MACHINE = st.integers(0, 4)
 NUMBER = st.integers(0, 10_000)
 
 
 class Replication(RuleBasedStateMachine):
     """Machines that write, edit, forget, purge, link; and a line between them and the server that does what it wants."""
 
-    @initialize(count=st.integers(3, 4))
+    @initialize(count=st.integers(3, 5))
     def begin(self, count: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bethink-sync-"))
-        self.server = Server(self.folder)
-        self.machines = [Machine(self.folder, f"m{n}", self.server, wrap=Faulty) for n in range(count)]
+        self.server = Server(self.folder, key=KEY)
+        self.machines = [Machine(self.folder, f"m{n}", self.server, key=KEY, wrap=Faulty) for n in range(count)]
         for machine in self.machines:
             machine.sync()
         #: What somebody was told is stored: id → words that must be somewhere.
         self.said: dict[str, set[str]] = {}
         self.purged: set[str] = set()
+        #: Sealing takes what was said before out of the history as well.
+        self.sealed: set[str] = set()
         self.words = 0
 
     def _machine(self, number: int) -> Machine:
@@ -148,6 +168,21 @@ class Replication(RuleBasedStateMachine):
         if id := self._some(one, which):
             one.memories.revise(id, Changes(importance=value / 10, tags=(f"t{value}",)))
 
+    @rule(machine=MACHINE, which=NUMBER, status=st.sampled_from(["active", "parked", "completed", "candidate"]))
+    def decide(self, machine: int, which: int, status: str) -> None:
+        one = self._machine(machine)
+        if id := self._some(one, which):
+            with suppress(Conflict):
+                one.memories.revise(id, Changes(status=status))
+
+    @rule(machine=MACHINE, which=NUMBER)
+    def seal(self, machine: int, which: int) -> None:
+        one = self._machine(machine)
+        if id := self._some(one, which):
+            with suppress(Conflict):
+                one.memories.revise(id, Changes(sensitive=True))
+                self.sealed.add(id)
+
     @rule(machine=MACHINE, which=NUMBER)
     def forget(self, machine: int, which: int) -> None:
         one = self._machine(machine)
@@ -180,14 +215,17 @@ class Replication(RuleBasedStateMachine):
                 else:
                     one.memories.link(source, target, "supports")
 
-    @rule(machine=MACHINE, faults=FAULTS, verify=st.booleans())
-    def sync(self, machine: int, faults: list[str | None], verify: bool) -> None:
+    @rule(machine=MACHINE, faults=FAULTS, verify=st.booleans(), lives=st.none() | st.integers(0, 12))
+    def sync(self, machine: int, faults: list[str | None], verify: bool, lives: int | None) -> None:
         one = self._machine(machine)
         one.peer.faults = list(faults)
+        if lives is not None:
+            one.replica.store = Mortal(one.store, lives)
         try:
             one.sync(verify=verify)
         except Crash:
             one.reopen()
+        one.replica.store = one.store
         one.peer.faults = []
 
     @rule(machine=MACHINE, cut=st.booleans())
@@ -240,6 +278,9 @@ class Replication(RuleBasedStateMachine):
             assert machine.store.log.refused() == []
             assert differences(everything(machine.store, machine.replica.access, own="local"), server) == [], machine.name
         self._nothing_lost(server)
+        for id in [id for id, shape in server.items() if shape["sealed"]]:
+            told = self.server.memories().secret(id)["content"]
+            assert all(machine.memories.secret(id)["content"] == told for machine in self.machines), id
         assert all(shape["version"] >= 1 for shape in server.values())
 
     def _nothing_lost(self, server: dict[str, dict[str, Any]]) -> None:
@@ -250,10 +291,17 @@ class Replication(RuleBasedStateMachine):
             + [f"{revision.before} {revision.note}" for id in server for revision in self.server.store.revisions(access, id)]
         )
         with self.server.store.write(access) as tx:
+
+            def heir_of(id: str) -> str:
+                while (stone := tx.tombstone_of("ann", id)) is not None and stone.twin:
+                    id = stone.twin
+                return id
+
+            sealed = set(map(heir_of, self.sealed))
             for id, words in self.said.items():
-                heir = id
-                while (stone := tx.tombstone_of("ann", heir)) is not None and stone.twin:
-                    heir = stone.twin
+                heir = heir_of(id)
+                if heir in sealed and heir in server:
+                    continue
                 if heir in server:
                     missing = {word for word in words if word not in kept}
                     assert not missing, (id, missing)
