@@ -374,6 +374,10 @@ class Access:
         """The single user of a local store."""
         return cls(user, (user,), (user,))
 
+    def without_loans(self) -> Access:
+        """What is not lent with a memory: its secrets, and what it said before."""
+        return dataclasses.replace(self, grants=())
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

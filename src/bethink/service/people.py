@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
 from collections.abc import Iterable
@@ -36,7 +37,21 @@ from bethink.service.persons import (
 from bethink.service.spaces import Spaces
 from bethink.stores.base import Transaction
 
-__all__ = ["ROLES", "SCOPES", "SPACE", "SYSTEM", "USUAL_SCOPES", "Key", "Member", "People", "Principal", "Refused", "User", "checked_name"]
+__all__ = [
+    "ROLES",
+    "SCOPES",
+    "SPACE",
+    "SYSTEM",
+    "USUAL_SCOPES",
+    "Key",
+    "Member",
+    "People",
+    "Principal",
+    "Refused",
+    "User",
+    "checked_name",
+    "names_of",
+]
 
 _PREFIX = "bth"
 #: A key's last use is written down at most this often, in seconds.
@@ -251,6 +266,15 @@ class People(Spaces):
             tx.state_put("user", unique, stored(user))
             tx.append_audit(self._now(), SYSTEM, "meet-user", unique, {"issuer": issuer})
         return user
+
+
+def names_of(api_keys: str | None) -> frozenset[str]:
+    """The users whom API_KEYS names; none where it is not what it should be, which the server says."""
+    try:
+        given = json.loads(api_keys or "{}")
+    except ValueError:
+        return frozenset()
+    return frozenset(given) if isinstance(given, dict) else frozenset()
 
 
 def _hash(key: str) -> str:

@@ -6,13 +6,13 @@ import gzip
 import json
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 
-from bethink.errors import ConfigError
+from bethink.errors import BethinkError, ConfigError, Conflict, Forbidden, InvalidInput, NotFound
 from bethink.sync.peer import Json, NotTheServer, RequestFailed, RequestRefused, Unauthorized, Unreachable
 
 #: Seconds for one answer as a whole, however slowly it trickles.
@@ -25,6 +25,7 @@ _MAX_ANSWER = 256 << 20
 _SHORT = 1024
 _AWAY = frozenset((408, 425, 429, 502, 503, 504, 507))
 _REFUSED = frozenset((400, 403, 409, 413, 415, 422))
+_PLAIN: dict[int, type[BethinkError]] = {403: Forbidden, 409: Conflict, 422: InvalidInput}
 
 
 class HttpPeer:
@@ -102,6 +103,42 @@ class HttpPeer:
             )
         return _with(self._get("secret", {"id": id}), "secrets")
 
+    def rest(self, method: str, path: str, body: Json | None = None) -> Json:
+        """The answer of any route; what the server says no to is the error that it would be here.
+
+        Raises:
+            NotFound, Forbidden, Conflict, InvalidInput, PeerError
+        """
+        raw = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        try:
+            return self._asked(method, self._base + path, content=raw, headers={"Content-Type": "application/json"} if raw else {})
+        except RequestRefused as error:
+            kind = _PLAIN.get(error.status)
+            if kind is None:
+                raise
+            raise kind(error.message, hint=error.hint) from error
+        except Missing as error:
+            raise NotFound(error.message, hint=error.hint) from error
+
+    def lines(self, path: str) -> Iterator[bytes]:
+        """The lines of a long answer, as they come.
+
+        Raises:
+            PeerError
+        """
+        try:
+            with self._http.stream("GET", self._base + path) as response:
+                if response.status_code != 200:
+                    self._judged(response.status_code, response.headers, response.read())
+                rest = b""
+                for part in response.iter_bytes():
+                    *whole, rest = (rest + part).split(b"\n")
+                    yield from filter(None, whole)
+                if rest:
+                    yield rest
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+            raise Unreachable(f"{self.address} cannot be reached ({type(error).__name__}).") from error
+
     def _get(self, name: str, asked: dict[str, str]) -> Json:
         return self._asked("GET", f"{self._base}/api/sync/{name}", params=asked)
 
@@ -126,7 +163,8 @@ class HttpPeer:
             raise Unreachable(f"{self.address} cannot be reached ({type(error).__name__}).") from error
         return self._judged(status, headers, bytes(body))
 
-    def _judged(self, status: int, headers: httpx2.Headers, body: bytes) -> Json:
+    def _judged(self, status: int, headers: Mapping[str, str], body: bytes) -> Json:
+        """The answer, if it is one; else the error that it tells of."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         data: Any = None
         if kind in ("application/json", "application/problem+json"):
@@ -135,7 +173,7 @@ class HttpPeer:
             except (ValueError, RecursionError):
                 data = None
         ours = isinstance(data, dict)
-        if status == 200:
+        if status in (200, 201):
             if not ours:
                 raise NotTheServer(f"{self.address} answers with something else than a Bethink server would.")
             return dict(data)
@@ -150,7 +188,13 @@ class HttpPeer:
             raise RequestRefused(message, hint=hint, status=status, code=code)
         if status >= 500:
             raise RequestFailed(message, hint=hint)
+        if status == 404 and code == "NotFound":
+            raise Missing(message, hint=hint)
         raise NotTheServer(f"{self.address} answers {status}.")
+
+
+class Missing(NotTheServer):
+    """The server does not know what was asked for, or not the route."""
 
 
 def _with(answer: Json, *names: str) -> Json:

@@ -52,6 +52,7 @@ Before = Annotated[str | None, typer.Option("--before", metavar="TIME", help="St
 Client = Annotated[str | None, typer.Option("--client", help="Machine that stored it.")]
 Source = Annotated[str | None, typer.Option("--source", help="What made it: cli, user, import, web, …")]
 Session = Annotated[str | None, typer.Option("--session", help="Session in which it was said.")]
+Space = Annotated[str | None, typer.Option("--space", metavar="SPACE", help="A space that several people share.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this, only show what would be done.")]
 Limit = Annotated[int, typer.Option("-n", "--limit", min=1, max=1_000_000, help="Most to show.")]
 Offset = Annotated[int, typer.Option("--offset", min=0, max=2**53, help="How many to skip.")]

@@ -28,6 +28,7 @@ COMMANDS = {
     **dict.fromkeys(("setup", "session"), "assistants"),
     **dict.fromkeys(("distil", "signals", "behave", "drain", "archive", "preferences", "profile", "schedule"), "learn"),
     **dict.fromkeys(("serve", "migrate"), "serve"),
+    **dict.fromkeys(("users", "spaces", "share", "unshare"), "people"),
     **dict.fromkeys(("mcp", "hook", "reindex", "doctor", "project", "backup"), "care"),
 }
 INTERRUPTED = 130

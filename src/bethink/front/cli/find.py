@@ -28,6 +28,7 @@ from bethink.front.cli.asked import (
     Session,
     Since,
     Source,
+    Space,
     Tags,
     Task,
     opened,
@@ -65,6 +66,7 @@ def recall(
     is_global: Global = False,
     all_projects: AllProjects = False,
     task: Task = None,
+    space: Space = None,
     client: Client = None,
     source: Source = None,
     session: Session = None,
@@ -96,6 +98,7 @@ def recall(
         "tags": tag,
         "scope": scope_named(project, is_global, all_projects),
         "task": task,
+        "space": space,
         "client": client,
         "source": source,
         "session": session,
@@ -134,6 +137,7 @@ def list_(
     is_global: Global = False,
     all_projects: AllProjects = False,
     task: Task = None,
+    space: Space = None,
     client: Client = None,
     source: Source = None,
     session: Session = None,
@@ -151,6 +155,7 @@ def list_(
         "tags": tag,
         "scope": scope_named(project, is_global, all_projects),
         "task": task,
+        "space": space,
         "client": client,
         "source": source,
         "session": session,
@@ -202,7 +207,7 @@ def context(
     for title, many in brief.sections:
         shown.say(f"{title}")
         for memory in many:
-            shown.say(f"  - {shown.line(memory, 2000)}  ({shown.age(memory.created_at)}, {shown.short(memory.id)})")
+            shown.say(f"  - {shown.line(memory, 2000)}  ({shown.age(memory.created_at)}, {shown.short(memory.id)}{shown.whose(memory)})")
     if not brief.sections:
         shown.say("Nothing is remembered here yet.")
 

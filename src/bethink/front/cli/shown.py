@@ -75,8 +75,12 @@ def place(memory: Memory) -> str:
 
     scope = memory.scope
     parts = [name_of(scope.project) if scope.project else "", f"task {scope.task}" if scope.task else ""]
-    where = clean(" · ".join(part for part in parts if part)) or "global"
-    return where if _reader in (None, memory.owner) else f"{where} · of {clean(memory.owner)}"
+    return (clean(" · ".join(part for part in parts if part)) or "global") + whose(memory, " · ")
+
+
+def whose(memory: Memory, before: str = ", ") -> str:
+    """`of alice`, with something before it, where a memory is not the reader's; else nothing."""
+    return "" if _reader in (None, memory.owner) else f"{before}of {clean(memory.owner)}"
 
 
 def age(at: datetime) -> str:

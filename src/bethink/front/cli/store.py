@@ -20,6 +20,7 @@ from bethink.front.cli.asked import (
     Project,
     Session,
     Source,
+    Space,
     Tags,
     Task,
     Yes,
@@ -53,6 +54,7 @@ def add(
     project: Project = None,
     is_global: Global = False,
     task: Task = None,
+    space: Space = None,
     source: Source = None,
     session: Session = None,
     origin: Annotated[
@@ -81,6 +83,7 @@ def add(
         "tags": tag,
         "keywords": keywords,
         "importance": importance,
+        "space": space,
         "source": source,
         "session": session,
         "origin": _origin(origin),

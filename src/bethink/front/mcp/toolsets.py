@@ -20,6 +20,12 @@ def _curate() -> tuple[Tool, ...]:
     return (*_default(), *curate.TOOLS)
 
 
+def _team() -> tuple[Tool, ...]:
+    from bethink.front.mcp import team
+
+    return team.TOOLS
+
+
 def _connector() -> tuple[Tool, ...]:
     from bethink.front.mcp import connector
 
@@ -52,12 +58,13 @@ def _min_memory() -> tuple[Tool, ...]:
 
 def _all() -> tuple[Tool, ...]:
     """Everything; where two sets have a tool of one name, ours is meant."""
-    return _unique(_curate(), _connector(), _claude_memory_mcp(), _claude_memory(), _local_memory_server(), _min_memory())
+    return _unique(_team(), _curate(), _connector(), _claude_memory_mcp(), _claude_memory(), _local_memory_server(), _min_memory())
 
 
 _SETS: dict[str, Callable[[], tuple[Tool, ...]]] = {
     "default": _default,
     "curate": _curate,
+    "team": _team,
     "connector": _connector,
     "claude-memory-mcp": _claude_memory_mcp,
     "claude-memory": _claude_memory,

@@ -407,7 +407,7 @@ def _owned(access: Access, table: str) -> Where:
     """The rows of a table beside the memories that `access` may read."""
     where = Where(DIALECT)
     if table in ("revisions", "secrets"):
-        where.add(of_visible(table, "memory", where, access))
+        where.add(of_visible(table, "memory", where, access.without_loans()))
         return where
     where.within("owner", access.readable)
     if table == "audit" and access.project is not None:

@@ -173,7 +173,7 @@ class SQLiteStore:
 
     def revisions(self, access: Access, id: str) -> list[Revision]:
         where = Where(DIALECT)
-        where.add(of_visible("memory", where, access))
+        where.add(of_visible("memory", where, access.without_loans()))
         where.equals("memory", id)
         with translated(self.path):
             rows = self._db.execute(
@@ -185,7 +185,7 @@ class SQLiteStore:
 
     def revisions_named(self, access: Access, op: str, ids: Sequence[str] | None = None) -> list[Revision]:
         where = Where(DIALECT)
-        where.add(of_visible("memory", where, access))
+        where.add(of_visible("memory", where, access.without_loans()))
         where.equals("op", op)
         if ids is not None:
             where.add(f"memory IN (SELECT value FROM json_each({where.bind(json.dumps(list(ids)))}))")
@@ -199,7 +199,7 @@ class SQLiteStore:
 
     def secrets_of(self, access: Access, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
         where = Where(DIALECT)
-        where.add(of_visible("memory", where, access))
+        where.add(of_visible("memory", where, access.without_loans()))
         where.equals("memory", id)
         with translated(self.path):
             rows = self._db.execute(f"SELECT name, sealed, meta FROM secrets WHERE {where.sql} ORDER BY name", where.values).fetchall()
@@ -207,7 +207,7 @@ class SQLiteStore:
 
     def walk_secrets(self, access: Access) -> Iterator[tuple[str, str, str, bytes, dict[str, Any]]]:
         where = Where(DIALECT)
-        where.add(of_visible("memory", where, access))
+        where.add(of_visible("memory", where, access.without_loans()))
         sql = f"SELECT owner, memory, name, sealed, meta FROM secrets WHERE {where.sql} ORDER BY memory, name"
         with translated(self.path):
             rows = self._db.execute(sql, where.values).fetchall()
