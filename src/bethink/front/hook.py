@@ -206,7 +206,7 @@ class _Call:
             return None
         from bethink.intake import sessions
 
-        state = sessions.load(self.home, event.session)._replace(prompt=event.prompt)
+        state = sessions.load(self.home, event.session)._replace(prompt=self._masked(event.prompt))
         before = ""
         if state.compacted and event.host in _SILENT_COMPACTION:
             before, state = self._brief(state)
@@ -318,8 +318,8 @@ class _Call:
             "cwd": event.cwd,
             "project": self._project(),
             # What a subagent was asked is not the person's.
-            "user": "" if event.event == "subagent_stop" else _plain(event.prompt or state.prompt),
-            "assistant": _plain(event.last_assistant_message),
+            "user": "" if event.event == "subagent_stop" else self._masked(_plain(event.prompt or state.prompt)),
+            "assistant": self._masked(_plain(event.last_assistant_message)),
             "transcript_path": event.agent_transcript_path or event.transcript_path,
             "agent_id": event.agent_id,
             "at": time.time(),
@@ -327,8 +327,8 @@ class _Call:
         after = state
         if event.event == "pre_compact":
             checkpoint = _checkpoint(event)
-            record["kept"] = list(checkpoint)
-            after = state._replace(kept=checkpoint, compacted=True)
+            record["kept"] = self._masked(list(checkpoint))
+            after = state._replace(kept=tuple(record["kept"]), compacted=True)
         elif event.event == "stop":
             # A stop that follows on another one has nothing new from the person.
             after = state._replace(prompt="")
@@ -339,6 +339,13 @@ class _Call:
         if record["user"] or record["assistant"] or record.get("kept") or event.event == "session_end":
             spool.write(self.home, record)
         return None
+
+    def _masked(self, said: Any) -> Any:
+        """A text, or a list of them, without secrets: for everything that goes to disk."""
+        from bethink.intake.masking import masked_record
+
+        threshold, allow = self.settings["MEMORY_SECRET_THRESHOLD"], self.settings["MEMORY_SECRET_ALLOW"]
+        return masked_record(said, threshold=threshold, allow=allow)
 
     def _project(self) -> str | None:
         from bethink.project import project_of

@@ -7,7 +7,6 @@ test shows to be plain prose, and never used in a forked child, where Go's threa
 from __future__ import annotations
 
 import functools
-import importlib.util
 import json
 import os
 import re
@@ -79,7 +78,9 @@ def needed(text: str) -> bool:
 @functools.cache
 def available() -> bool:
     """True when betterleaks is installed for this platform."""
-    return importlib.util.find_spec("betterleaks") is not None
+    from importlib.util import find_spec
+
+    return find_spec("betterleaks") is not None
 
 
 def warm() -> bool:
@@ -100,8 +101,9 @@ def _raw(text: str) -> list[dict[str, Any]]:
 
 def _by_process(text: str) -> list[dict[str, Any]]:
     import subprocess
+    from importlib.util import find_spec
 
-    spec = importlib.util.find_spec("betterleaks")
+    spec = find_spec("betterleaks")
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
     binary = folder / "bin" / ("betterleaks.exe" if os.name == "nt" else "betterleaks")
     command = [str(binary), "stdin", "--no-banner", "--output", "-", "--exit-code", "0", "--log-level", "error", "--max-decode-depth", "0"]
