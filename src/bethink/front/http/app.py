@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.routing import APIRoute
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import Response
 from starlette.types import Scope
 
-from bethink.front.http import errors, mcp
+from bethink.front.http import errors, mcp, pages
 from bethink.front.http.door import METRICS, OPEN, Door, Gate, challenge, listed
 from bethink.front.http.routes import care, files, memories, people, recall, sync, system, truth
 from bethink.front.http.server import Server
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 #: Every route of REST. Named ones stand before those with an id.
 PARTS = (
     *(system.open_routes, system.routes, recall.routes, files.routes, sync.routes, care.routes, people.routes, people.key_routes),
-    *(truth.routes, memories.routes),
+    *(truth.routes, memories.routes, pages.routes),
 )
 #: Requests that are worked on at once; more wait.
 THREADS = 40
@@ -36,11 +34,6 @@ Lasting memory for AI assistants. Every route but `/health` needs `Authorization
 serves its one local user on loopback. Errors are problem+json with a `hint`. Writes may carry an `Idempotency-Key`.
 `X-Project-ID` says where the caller stands; `X-Client-ID` and `X-Session-ID` are recorded with what is stored.
 """
-_CDN = "https://cdn.jsdelivr.net"
-_DOCS_POLICY = (
-    f"default-src 'self'; script-src 'self' 'unsafe-inline' {_CDN}; style-src 'self' 'unsafe-inline' {_CDN}; "
-    "img-src 'self' data: https://fastapi.tiangolo.com; frame-ancestors 'none'"
-)
 
 
 def create_app(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
@@ -141,9 +134,3 @@ def _describe(app: FastAPI) -> None:
         return document
 
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's documented way to change the document
-
-    @app.get("/docs", include_in_schema=False)
-    def docs() -> Response:
-        page = get_swagger_ui_html(openapi_url="/openapi.json", title="Bethink")
-        page.headers["Content-Security-Policy"] = _DOCS_POLICY
-        return page

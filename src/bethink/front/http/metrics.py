@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_late
 from prometheus_client.core import GaugeMetricFamily
 
 from bethink.errors import BethinkError
+from bethink.front.http import tracing
 
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 #: Seconds for which counts over all memories are kept: they cost a scan.
@@ -26,24 +27,28 @@ SEAL_ERRORS = Counter("bethink_seal_errors_total", "Secrets that could not be se
 RUNNING = Gauge("bethink_requests_running", "Requests that are being answered.")
 EMBEDDING_QUEUE = Gauge("bethink_embedding_queue", "Questions that wait for their vectors.")
 EMBEDDING_REFUSED = Counter("bethink_embedding_refused_total", "Questions answered by keywords only, because the queue was full.")
+SYNC_CHANGES = Counter("bethink_sync_changes_total", "Changes that replicas sent, by what became of them.", ("result",))
+SYNC_ITEMS = Counter("bethink_sync_items_total", "Memories and tombstones sent to replicas.")
+SYNC_BYTES = Counter("bethink_sync_bytes_total", "Bytes of replication as they pass, by direction.", ("direction",))
+SYNC_RESETS = Counter("bethink_sync_resets_total", "Cursors from a future that this server has lost, as after a restored backup.")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @contextmanager
 def timed(stage: str) -> Iterator[None]:
-    """Measures one stage of a recall."""
+    """Measures one stage of a recall, and shows it in the request's trace."""
     started = time.perf_counter()
     try:
-        yield
+        with tracing.stage(f"recall {stage}"):
+            yield
     finally:
         RECALL.labels(stage).observe(time.perf_counter() - started)
 
 
-def text(store: Any) -> bytes:
+def text(counts: Counts) -> bytes:
     """Everything counted, and what the store says of itself."""
-    lines = generate_latest(REGISTRY)
-    return lines + b"".join(_shown(family) for family in _of_store(store))
+    return generate_latest(REGISTRY) + b"".join(_shown(family) for family in counts.families())
 
 
 class Kept:
@@ -62,24 +67,28 @@ class Kept:
         return self._value
 
 
-_kept: dict[int, tuple[Kept, Kept]] = {}
+class Counts:
+    """Counts over all owners of one store.
 
+    Args:
+        store: with `totals` and `waiting`; with `pool` where there is one.
+    """
 
-def _of_store(store: Any) -> Iterator[GaugeMetricFamily]:
-    """Counts over all owners, where the store can tell them."""
-    if not hasattr(store, "totals"):
-        return
-    totals, waiting = _kept.setdefault(id(store), (Kept(store.totals), Kept(store.waiting)))
-    memories = GaugeMetricFamily("bethink_memories", "Memories that hold, by category.", labels=["category"])
-    for category, count in (totals.get() or {}).items():
-        memories.add_metric([category], count)
-    yield memories
-    yield GaugeMetricFamily("bethink_pending_vectors", "Memories that wait for a vector.", value=waiting.get() or 0)
-    if hasattr(store, "pool"):
-        pool = GaugeMetricFamily("bethink_database_pool", "Counters of the connection pool.", labels=["name"])
-        for name, value in store.pool().items():
-            pool.add_metric([name], value)
-        yield pool
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._totals, self._waiting = Kept(store.totals), Kept(store.waiting)
+
+    def families(self) -> Iterator[GaugeMetricFamily]:
+        memories = GaugeMetricFamily("bethink_memories", "Memories that hold, by category.", labels=["category"])
+        for category, count in (self._totals.get() or {}).items():
+            memories.add_metric([category], count)
+        yield memories
+        yield GaugeMetricFamily("bethink_pending_vectors", "Memories that wait for a vector.", value=self._waiting.get() or 0)
+        if hasattr(self._store, "pool"):
+            pool = GaugeMetricFamily("bethink_database_pool", "Counters of the connection pool.", labels=["name"])
+            for name, value in self._store.pool().items():
+                pool.add_metric([name], value)
+            yield pool
 
 
 def _shown(family: GaugeMetricFamily) -> bytes:

@@ -51,6 +51,7 @@ class Server:
         self.limiter = Limiter(settings["RATE_LIMIT_READ"], settings["RATE_LIMIT_WRITE"], settings["REDIS_URL"] or "memory://")
         self.store = cast("Store", _Measured(wire.store_of(settings)))
         own = frozenset({settings["MEMORY_USER"], *(key.user for key in keys)})
+        self.counts = metrics.Counts(self.store)
         self.people = People(self.store, known=own)
         everybody = self.people.users()
         self.needs_credentials = bool(keys or self.tokens or everybody)

@@ -41,6 +41,13 @@ def span(method: str, headers: Mapping[str, str], request_id: str) -> Iterator[A
         yield current
 
 
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """A span around a part of the work on a request."""
+    with _tracer.start_as_current_span(name):
+        yield
+
+
 def finish(current: Any, route: str, status: int) -> None:
     """Notes what became of the request."""
     current.update_name(f"{current.name if hasattr(current, 'name') else 'HTTP'} {route}")

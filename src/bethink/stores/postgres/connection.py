@@ -56,7 +56,8 @@ class Database:
             timeout=patience,
             kwargs={
                 "autocommit": True,
-                "options": f"{_options(url)} -c timezone=UTC -c statement_timeout={int(statement_seconds * 1000)} -c lock_timeout=10000",
+                # What the URL says of timeouts and the like holds; the time zone is ours.
+                "options": f"-c statement_timeout={int(statement_seconds * 1000)} -c lock_timeout=10000 {_options(url)} -c timezone=UTC",
                 "application_name": "bethink",
             },
             configure=_configured,

@@ -242,6 +242,17 @@ class SQLiteStore:
         answer["db_bytes"] = max(pages, sum(part.stat().st_size for part in self._files()))
         return answer
 
+    def totals(self) -> dict[str, int]:
+        """How many memories hold by category, of all owners; for the server's metrics."""
+        sql = "SELECT category, count(*) FROM memories WHERE deleted_at IS NULL AND status = 'active' GROUP BY 1"
+        with translated(self.path):
+            return dict(self._db.execute(sql).fetchall())
+
+    def waiting(self) -> int:
+        """How many memories wait for a vector, of all owners."""
+        with translated(self.path):
+            return int(self._db.execute("SELECT count(*) FROM pending_vectors").get or 0)
+
     def projects(self, access: Access) -> list[str]:
         where = Where(DIALECT)
         visible(where, access)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from fastapi.routing import APIRoute
 from httpx2 import Response
 
+from bethink.front.http import pages
 from bethink.front.http.app import PARTS
 from bethink.front.http.auth import ADMIN, READ, SECRETS, WRITE
 from bethink.front.http.deps import Needs
@@ -56,7 +57,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/.well-known/oauth-protected-resource"): many(None),  # type: ignore[arg-type]  # open
     ("GET", "/.well-known/oauth-protected-resource/mcp"): many(None),  # type: ignore[arg-type]  # open
     ("GET", "/metrics"): Row(None, by_id=False, own=401),
-    ("GET", "/docs"): many(""),
+    **{("GET", f"/docs{part}"): many("") for part in ("", "/swagger-ui-bundle.js", "/swagger-ui.css", "/favicon.png")},
     ("GET", "/openapi.json"): many(""),
     ("GET", "/api/auth-check"): many(READ),
     ("POST", "/cache/invalidate"): many(ADMIN),
@@ -172,8 +173,10 @@ def routes(world: World) -> Iterator[tuple[str, str, str | None]]:
         for route in part.routes:
             assert isinstance(route, APIRoute)
             needs = [each.call for each in route.dependant.dependencies if isinstance(each.call, Needs)]
+            # The door asks for credentials where nobody asks for a scope.
+            usual = "" if part is pages.routes else None
             for method in route.methods or ():
-                yield method, route.path, needs[0].scope if needs else None
+                yield method, route.path, needs[0].scope if needs else usual
     included = 0
     for route in world.app.routes:
         path = getattr(route, "path", None)

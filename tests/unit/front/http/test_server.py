@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +21,7 @@ from starlette.testclient import TestClient
 from bethink import config
 from bethink.embed.base import Identity, Passage, QueryVectors
 from bethink.errors import ConfigError, EmbedderUnavailable
-from bethink.front.http import logs
+from bethink.front.http import logs, metrics
 from bethink.front.http.app import create_app
 from bethink.front.http.embedding import QueuedEmbedder
 from bethink.front.http.idempotency import Answers, operation_id
@@ -330,6 +333,30 @@ class TestMetrics:
         told = client.get("/metrics", headers={"Authorization": "Bearer scrape"}).text
         assert 'bethink_requests_total{method="GET",route="/api/memories/{id}",status="200"}' in told
         assert "bethink_recall_seconds" in told and id not in told and "alice" not in told
+
+    def test_memories_are_counted_by_category_on_either_database(self, world: World) -> None:
+        world.stored("alice", category="patterns")
+        expected = world.server.store.totals()  # type: ignore[attr-defined]  # of both stores, not of the port
+        counts = metrics.text(metrics.Counts(world.server.store)).decode()
+        assert f'bethink_memories{{category="patterns"}} {float(expected["patterns"])}' in counts
+        assert "bethink_pending_vectors " in counts
+        assert ("bethink_database_pool" in counts) == (world.name == "postgres")
+
+
+class TestDocs:
+    def test_the_page_and_all_that_it_loads_come_from_here(self, serve: Serve) -> None:
+        client = serve()
+        page = client.get("/docs")
+        assert page.status_code == 200 and "https:" not in page.text
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert len(loaded) == 3 and all(each.startswith("/docs/") for each in loaded)
+        for each in loaded:
+            assert client.get(each).status_code == 200 and len(client.get(each).content) > 500
+        policy = page.headers["content-security-policy"]
+        assert "http" not in policy and "default-src 'none'" in policy
+        (inline,) = re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL)
+        assert base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode() in policy
+        assert client.get("/openapi.json").json()["openapi"].startswith("3.1")
 
 
 class Slow:

@@ -8,11 +8,10 @@ from fastapi import Query
 from starlette.responses import Response
 
 from bethink.errors import Forbidden
-from bethink.front import shapes
+from bethink.front import fields, shapes
 from bethink.front.http.deps import Filter, Limit, Offset, Reads, Rules, Writes, answer, router
 from bethink.front.http.models import Chosen, Migration, NewEntity
 from bethink.model import CATEGORIES, CATEGORY_ALIASES
-from bethink.model import Filter as Where
 
 routes = router("care")
 
@@ -33,9 +32,9 @@ def projects(memories: Reads) -> Response:
 
 
 @routes.get("/api/tags")
-def tags(memories: Reads, project: Filter = None) -> Response:
-    """Tags with how many memories carry them, commonest first."""
-    where = Where(reach=memories.reach(project)) if project else Where()
+def tags(memories: Reads, project: Filter = None, category: Filter = None, scope: Filter = None) -> Response:
+    """Tags with how many memories carry them, commonest first. Everywhere unless a project or scope is named."""
+    where = fields.filter_of({"project": project, "category": category, "scope": scope or (None if project else "all")}, memories)
     return answer({"tags": [{"tag": tag, "count": count} for tag, count in memories.tags(where).items()]})
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Any
 
@@ -15,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from bethink.errors import BethinkError, Conflict, InvalidInput, NotFound
 from bethink.front import fields, shapes
 from bethink.front.http.deps import ERRORS, Filter, Reads, When, Writes, server_of
+from bethink.model import Filter as Where
 from bethink.service.memories import Memories
 
 #: Importing again changes nothing, so that no key is needed; and a file is not read into memory to compare it.
@@ -24,6 +27,8 @@ _IN_MEMORY = 1 << 20
 _PART = 1 << 16
 #: Longest line of an import.
 _MAX_LINE = 4 << 20
+#: Memories whose edges are read together.
+_AT_ONCE = 200
 Json = dict[str, Any]
 
 
@@ -43,8 +48,9 @@ def export(
     before: When = None,
     status: Filter = "any",
     scope: Filter = None,
+    archive: Annotated[bool, Query(description="Also what was said in past sessions, verbatim.")] = True,
 ) -> Response:
-    """Every memory that matches, oldest first; secrets stay placeholders. /api/memories/import reads it."""
+    """Every memory that matches, oldest first, with its edges; secrets stay placeholders. /api/memories/import reads it."""
     asked = {
         "category": category,
         "project": project,
@@ -55,10 +61,21 @@ def export(
         "scope": scope or (None if project else "all"),
         "tags": [tag] if tag else None,
     }
-    found = (shapes.memory(memory) for memory in memories.export(fields.filter_of(asked, memories)))
+    found = _exported(memories, replace(fields.filter_of(asked, memories), archive=archive))
     if format == "json":
         return StreamingResponse(_parts(_array(found)), media_type="application/json")
     return StreamingResponse(_parts(_dumped(one) + b"\n" for one in found), media_type="application/x-ndjson")
+
+
+def _exported(memories: Memories, where: Where) -> Iterator[Json]:
+    """Memories with the edges that start at them."""
+    found = memories.export(where)
+    while batch := list(islice(found, _AT_ONCE)):
+        edges: dict[str, list[Json]] = {}
+        for link in memories.store.links_of(memories.access, [memory.id for memory in batch]):
+            edges.setdefault(link.source, []).append(shapes.link(link))
+        for memory in batch:
+            yield {**shapes.memory(memory), **({"links": edges[memory.id]} if memory.id in edges else {})}
 
 
 @routes.post(

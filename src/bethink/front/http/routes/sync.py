@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from bethink import text
 from bethink.errors import InvalidInput, NotFound
+from bethink.front.http import metrics
 from bethink.front.http.auth import READ, SECRETS, WRITE
 from bethink.front.http.deps import Needs, Reads, answer, router, server_of
 from bethink.front.http.errors import TooLarge
@@ -32,6 +33,7 @@ _SHORT = 1024
 async def _body(request: Request) -> Any:
     """The request's JSON, which may be compressed."""
     raw = await request.body()
+    metrics.SYNC_BYTES.labels("in").inc(len(raw))
     if request.headers.get("content-encoding", "").lower() == "gzip":
         unpacking = zlib.decompressobj(31)
         try:
@@ -59,6 +61,8 @@ def hello(memories: Follows, request: Request) -> Response:
 def push(memories: Replicates, asked: Body, request: Request) -> Response:
     """Make changes, each exactly once by its operation id; one answer for each, in order."""
     told = Feeding.of(memories).push(asked)
+    for each in told["answers"]:
+        metrics.SYNC_CHANGES.labels(each["result"]).inc()
     if any(each["result"] in ("applied", "merged", "conflict") for each in told["answers"]):
         server_of(request).wrote()
     return _packed(request, told)
@@ -67,7 +71,10 @@ def push(memories: Replicates, asked: Body, request: Request) -> Response:
 @routes.get("/api/sync/changes")
 def changes(memories: Follows, request: Request, cursor: Cursor = None, limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 200) -> Response:
     """What changed since the cursor of an earlier answer, in the server's order; from the beginning without one."""
-    return _packed(request, Feeding.of(memories).changes(cursor, limit))
+    told = Feeding.of(memories).changes(cursor, limit)
+    metrics.SYNC_ITEMS.inc(len(told["items"]) + len(told["gone"]))
+    metrics.SYNC_RESETS.inc(bool(told["reset"]))
+    return _packed(request, told)
 
 
 @routes.get("/api/sync/digest")
@@ -131,5 +138,6 @@ def _packed(request: Request, shape: Any) -> Response:
     if len(response.body) >= _SHORT and "gzip" in request.headers.get("accept-encoding", ""):
         headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
         response = Response(gzip.compress(response.body, 5, mtime=0), media_type="application/json", headers=headers)
+    metrics.SYNC_BYTES.labels("out").inc(len(response.body))
     response.headers["Cache-Control"] = "no-store"
     return response

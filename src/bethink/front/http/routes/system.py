@@ -94,4 +94,4 @@ def show_metrics(request: Request) -> Response:
             raise Unauthenticated("Metrics have a token of their own.", hint="Send `Authorization: Bearer METRICS_TOKEN`.")
     elif request.client is None or request.client.host not in LOOPBACK:
         raise Unauthenticated("Metrics are for this machine only.", hint="Set METRICS_TOKEN to read them from elsewhere.")
-    return Response(metrics.text(server.store), media_type=metrics.CONTENT_TYPE)
+    return Response(metrics.text(server.counts), media_type=metrics.CONTENT_TYPE)
