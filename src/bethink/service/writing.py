@@ -52,6 +52,10 @@ class Writing(Judging, Sealing):
             if same is not None:
                 targets = [same]
             memory, replaced = self._insert(tx, memory, draft, [old for each in targets if (old := self._still_live(tx, each))], now)
+            partly = verdict.target if verdict.action == "ADD" and memory.status == "active" else None
+            if (doubted := self._still_live(tx, partly)) is not None and doubted.id not in replaced:
+                self._doubt(tx, doubted, memory, now)
+                notes = (*notes, f"{verdict.reason} See {doubted.id}; both are kept, and it waits in `bethink review`.")
             for name, sealed in secrets:
                 tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
         reason = (verdict.reason,) if replaced and verdict.reason else ()
@@ -193,6 +197,12 @@ class Writing(Judging, Sealing):
         gone = self._change(tx, old, "supersede", now, note=new.id, status="superseded", superseded_at=max(new.created_at, old.created_at))
         tx.add_link(Link(new.id, old.id, "supersedes", now))
         self._cascade(tx, gone, f"was superseded by {new.id}", now)
+
+    def _doubt(self, tx: Transaction, old: Memory, new: Memory, now: datetime) -> None:
+        """A part of an old memory no longer holds: somebody has to say what is left of it."""
+        tx.add_link(Link(new.id, old.id, "contradicts", now))
+        if not old.needs_review:
+            self._change(tx, old, "review", now, needs_review=f"{new.id} corrects a part of it: {text.title(new.content, 60)}")
 
     def _supersedable(self, tx: Transaction, id: str, new: Memory) -> Memory:
         old = tx.get(self.get(id).id)

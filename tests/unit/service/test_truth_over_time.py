@@ -98,6 +98,17 @@ class TestSupersede:
         with pytest.raises(Conflict, match="superseded already"):
             memories.remember(Draft("port 5434 then", supersedes=old.id))
 
+    def test_of_what_is_corrected_in_part_both_stay_and_the_old_one_waits(self, memories: Memories) -> None:
+        said = "The billing service is written in Go. Its owner is the payments team. It is scraped every 15 seconds."
+        old = stored(memories, f"{said} Deploys go out on Tuesdays after the standup.")
+        answer = memories.remember(Draft("Deploys of the billing service go out on Thursdays after the standup."))
+        assert answer.action == "added" and answer.superseded == ()
+        assert any(old.id in note for note in answer.notes)
+        assert [(link.source, link.target, link.type) for link in memories.links(old.id)] == [(answer.memory.id, old.id, "contradicts")]
+        [waiting] = memories.review()
+        assert waiting.memory.id == old.id and answer.memory.id in waiting.reason
+        assert set(recalled(memories, "deploys of the billing service")) == {old.content, answer.memory.content}
+
     def test_undo_brings_it_back(self, memories: Memories) -> None:
         old = stored(memories, "The database listens on port 5432")
         new = memories.remember(Draft("Nothing to do with that", supersedes=old.id)).memory
