@@ -73,7 +73,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("MEMORY_API_KEY", None, "Key for it. Set, it turns hybrid mode on.", "secret", aliases=("CLAUDE_MEMORY_API_KEY",)),
     Setting("MEMORY_SYNC_INTERVAL", 60, "Seconds between two rounds of replication; writes are sent at once.", "int"),
-    Setting("MEMORY_SYNC_DISABLE", False, "Do not replicate, although MEMORY_API_KEY is set; what is written meanwhile waits.", "flag"),
+    Setting("MEMORY_SYNC_DISABLE", False, "Keep nothing here: work on the server that MEMORY_API_KEY is for (http-only mode).", "flag"),
     Setting("MEMORY_SERVER", None, "Address of a server that `bethink mcp` passes everything on to, instead of a local store."),
     Setting("DEBUG_CLAUDE_MEMORY_HOOKS", False, "Log what hooks do to a file in MEMORY_HOME/logs.", "flag", project_may_set=True),
     Setting("DISABLE_CLAUDE_MEMORY_AUTO_APPROVE", False, "Ask before each memory tool call.", "flag", project_may_set=True),
@@ -123,6 +123,13 @@ class Settings:
         import platform
 
         return self.values["MEMORY_CLIENT_ID"] or platform.node() or "unknown"
+
+    @property
+    def mode(self) -> str:
+        """local; hybrid (a store here, kept equal with a server); or http-only (the server's store alone)."""
+        if not self.values["MEMORY_API_KEY"] or self.values["DATABASE_URL"]:
+            return "local"
+        return "http-only" if self.values["MEMORY_SYNC_DISABLE"] else "hybrid"
 
     def shown(self, name: str) -> str:
         """A value for people; secrets are hidden."""

@@ -133,7 +133,7 @@ def member_of(store: Store, settings: Settings) -> Access:
 
 def is_replica(settings: Settings) -> bool:
     """Whether this machine's store is kept equal with a server."""
-    return bool(settings["MEMORY_API_KEY"]) and not settings["MEMORY_SYNC_DISABLE"] and not settings["DATABASE_URL"]
+    return settings.mode == "hybrid"
 
 
 def replica_of(settings: Settings) -> Replica:

@@ -185,6 +185,9 @@ class _Call:
         event = self.event
         if event.event == "permission_request":
             return self._permission()
+        if self.settings.mode == "http-only":
+            # What is remembered is on the server, and a prompt does not wait for a network.
+            return None
         asked = switch.asked(event)
         if asked is not None:
             switch.turn(self.home, event.session, asked)

@@ -57,6 +57,8 @@ class Engine:
         self._failures = 0
         self._verified = 0.0
         self._tried_all = time.monotonic()
+        #: Bytes sent and received that the status file counts already.
+        self._counted = (0, 0)
 
     def start(self) -> None:
         self._thread.start()
@@ -89,7 +91,7 @@ class Engine:
                 except BethinkError as error:
                     self._failures += 1
                     pause = self._pause(None)
-                    self._tell(error, pause)
+                    self._tell(error, pause, peer)
                 self._wait(replica, peer, pause)
         except OSError:
             # A home that cannot be written: everything stays in the log.
@@ -117,7 +119,7 @@ class Engine:
         error = next(iter(report.errors.values()), None)
         self._failures = self._failures + 1 if error else 0
         pause = self._pause(report)
-        self._tell(error, pause)
+        self._tell(error, pause, peer)
         return pause
 
     def _pause(self, report: Report | None) -> float:
@@ -178,6 +180,9 @@ class Engine:
         except OSError:
             return None
 
-    def _tell(self, error: BethinkError | None, pause: float) -> None:
+    def _tell(self, error: BethinkError | None, pause: float, peer: Peer | None) -> None:
         next_try = datetime.now(UTC) + timedelta(seconds=pause)
-        write_status(self._status, error, next_try=next_try, failures=self._failures)
+        sent, received = getattr(peer, "sent_bytes", 0), getattr(peer, "received_bytes", 0)
+        moved = (sent - self._counted[0], received - self._counted[1])
+        self._counted = (sent, received)
+        write_status(self._status, error, next_try=next_try, failures=self._failures, moved=moved)

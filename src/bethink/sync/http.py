@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from bethink import errors
 from bethink.errors import BethinkError, ConfigError, Conflict, Forbidden, InvalidInput, NotFound
 from bethink.sync.peer import Json, NotTheServer, RequestFailed, RequestRefused, Unauthorized, Unreachable
 
@@ -46,6 +47,8 @@ class HttpPeer:
             raise ConfigError("MEMORY_API_URL is no HTTP address.", hint="Write https://host or http://host:port.")
         self._base = url.rstrip("/")
         self._deadline = deadline
+        #: Bytes of bodies as they passed, compressed or not.
+        self.sent_bytes = self.received_bytes = 0
         port = f":{parts.port}" if parts.port else ""
         self.address = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
         self.confidential = parts.scheme == "https"
@@ -116,6 +119,8 @@ class HttpPeer:
             kind = _PLAIN.get(error.status)
             if kind is None:
                 raise
+            exact = getattr(errors, error.kind, kind)
+            kind = exact if isinstance(exact, type) and issubclass(exact, kind) else kind
             raise kind(error.message, hint=error.hint) from error
         except Missing as error:
             raise NotFound(error.message, hint=error.hint) from error
@@ -152,12 +157,14 @@ class HttpPeer:
     def _asked(self, method: str, url: str, **request: Any) -> Json:
         end = time.monotonic() + self._deadline
         body = bytearray()
+        self.sent_bytes += len(request.get("content") or b"")
         try:
             with self._http.stream(method, url, **request) as response:
                 for part in response.iter_bytes():
                     body += part
                     if time.monotonic() > end or len(body) > _MAX_ANSWER:
                         raise Unreachable(f"{self.address} answers too slowly.")
+                self.received_bytes += response.num_bytes_downloaded
                 status, headers = response.status_code, response.headers
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
             raise Unreachable(f"{self.address} cannot be reached ({type(error).__name__}).") from error

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bethink.errors import BethinkError
+from bethink.service.replicating import CONFLICT
 from bethink.sync.replica import Replica
 
 #: Most refused changes that are named.
@@ -38,10 +39,14 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
         "cursor": log.fact("cursor"),
         "pending": counts["pending"],
         "refused": counts["refused"],
+        "conflicts": len(replica.store.revisions_named(replica.access, CONFLICT)),
         "lag_seconds": max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
         "last_ok": said.get("last_ok"),
         "last_error": said.get("last_error"),
         "next_try": said.get("next_try"),
+        "failures": said.get("failures", 0),
+        "bytes_sent": said.get("bytes_sent", 0),
+        "bytes_received": said.get("bytes_received", 0),
         "refusals": [
             {"operation": one.operation, "memory": one.memory, "op": one.op, "code": "", "message": "", "hint": "", **(one.refused or {})}
             for one in log.refused()[:_NAMED]
@@ -49,13 +54,53 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
     }
 
 
+def standing_elsewhere(address: str) -> dict[str, Any]:
+    """The same shape where nothing is kept on this machine."""
+    nothing = dict.fromkeys(("server_id", "principal", "cursor", "last_ok", "last_error", "next_try"))
+    counts = {"lag_seconds": 0.0, **dict.fromkeys(("pending", "refused", "conflicts", "failures", "bytes_sent", "bytes_received"), 0)}
+    return {"mode": "http-only", "server": address, "owners": [], **nothing, **counts, "refusals": []}
+
+
+#: Metric → (help, kind), by the name of its value in `standing`.
+_METRICS = {
+    "pending": ("Changes that wait to be sent.", "gauge"),
+    "refused": ("Changes that the server refused.", "gauge"),
+    "conflicts": ("Changes that lost against another machine's.", "gauge"),
+    "lag_seconds": ("Age of the oldest change that waits.", "gauge"),
+    "failures": ("Rounds that failed since the last good one.", "gauge"),
+    "bytes_sent": ("Bytes sent to the server.", "counter"),
+    "bytes_received": ("Bytes received from the server.", "counter"),
+}
+
+
+def prometheus(standing: Mapping[str, Any]) -> str:
+    """How a replica stands, in Prometheus' text format."""
+    lines = []
+    values = {name: float(standing[name]) for name in _METRICS}
+    for name, (told, kind) in _METRICS.items():
+        metric = f"bethink_sync_{name}" + ("_total" if kind == "counter" else "")
+        lines += [f"# HELP {metric} {told}", f"# TYPE {metric} {kind}", f"{metric} {values[name]:.0f}"]
+    if standing["last_ok"]:
+        metric = "bethink_sync_last_success_timestamp_seconds"
+        at = datetime.fromisoformat(standing["last_ok"]).timestamp()
+        lines += [f"# HELP {metric} When the last good round ended.", f"# TYPE {metric} gauge", f"{metric} {at:.0f}"]
+    return "\n".join(lines) + "\n"
+
+
 def write_status(
-    file: Path, error: BethinkError | None, *, next_try: datetime | None = None, failures: int = 0, keep: bool = False
+    file: Path,
+    error: BethinkError | None,
+    *,
+    next_try: datetime | None = None,
+    failures: int = 0,
+    keep: bool = False,
+    moved: tuple[int, int] = (0, 0),
 ) -> None:
     """Writes down how the last round went; a file, so that an idle round writes nothing into the store.
 
     Args:
         keep: leave what is known of the next try.
+        moved: bytes sent and received since the last time.
     """
     now = datetime.now(UTC)
     before: Mapping[str, Any] = read_status(file)
@@ -64,6 +109,8 @@ def write_status(
         "at": now.isoformat(),
         "last_ok": before.get("last_ok") if error else now.isoformat(),
         "failures": failures,
+        "bytes_sent": before.get("bytes_sent", 0) + moved[0],
+        "bytes_received": before.get("bytes_received", 0) + moved[1],
         "next_try": before.get("next_try") if keep else next_try.isoformat() if next_try else None,
         "last_error": {"code": error.code, "message": error.message, "hint": error.hint} if error else None,
     }

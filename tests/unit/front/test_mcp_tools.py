@@ -227,3 +227,24 @@ def test_the_module_names_what_it_offers() -> None:
     assert callable(resources.register)
     every = {tool.name for tool in toolsets.named("all")}
     assert every >= {name for names in SEEDS.values() for name in names} | {tool.name for tool in toolsets.named("curate")}
+
+
+def test_conflicts_are_listed_and_made_again(desk: Desk) -> None:
+    import json
+    from datetime import UTC, datetime
+
+    from bethink.model import Revision
+
+    stored = ask(desk, "curate", "memory_store", content="the port is 5432")
+    id = stored.structured_content["id"]
+    memories = desk.memories()
+    note = json.dumps({"operation": "op-1", "reason": "changed elsewhere", "fields": {"content": "the port is 5433", "importance": 0.9}})
+    with memories.store.write(memories.access) as tx:
+        tx.add_revision(Revision(id, 1, datetime.now(UTC), "conflict", {}, "ann", "laptop", None, None, note))
+    listed = ask(desk, "curate", "memory_conflicts")
+    (one,) = listed.structured_content["conflicts"]
+    assert one["fields"]["content"] == "the port is 5433" and one["now"] == {"content": "the port is 5432", "importance": 0.5}
+    assert "changed elsewhere" in said(listed) and "5433" in said(listed)
+    assert ask(desk, "curate", "memory_conflicts", reapply=id).structured_content["action"] == "reapplied"
+    assert memories.get(id).content == "the port is 5433"
+    assert ask(desk, "curate", "memory_conflicts", reapply="nothing").is_error

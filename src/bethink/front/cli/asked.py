@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -72,6 +72,14 @@ def opened(project: str | None = None, *, embedder: bool = True) -> Iterator[Mem
     from bethink.service.core import Writer
 
     settings = settings_of(project)
+    if settings.mode == "http-only":
+        from bethink.front.cli.remote import RemoteMemories
+
+        remote = RemoteMemories(wire.peer_of(settings), Scope.of(project_here(settings)), wire.limits_of(settings))
+        with remote:
+            # It says itself what it cannot do.
+            yield cast("Memories", remote)
+        return
     writer = Writer(client=settings.client, source="cli")
     with wire.open_memories(settings=settings, project=project_here(settings), writer=writer, with_embedder=embedder) as memories:
         shown.reader(memories.access.principal)

@@ -6,12 +6,13 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bethink import likeness
-from bethink.errors import BethinkError, EmbedderMismatch, StoreCorrupt, StoreError
+from bethink.errors import BethinkError, EmbedderMismatch, PeerError, StoreCorrupt, StoreError
 from bethink.front.cli import shown
 from bethink.front.cli.asked import opened, project_here, settings_of
 from bethink.model import Draft, Filter, Query, Reach, Scope
@@ -26,6 +27,9 @@ BROKEN = 3
 _QUICK_BYTES = 512 * 1024 * 1024
 #: Least likeness (0..100) of a setting's name that an unknown variable may have meant.
 _MEANT = 75
+
+
+Look = tuple[str, Callable[[], str]]
 
 
 @dataclass
@@ -89,6 +93,10 @@ def examine(project: str | None, *, full: bool = False) -> Report:
     ]
     report.unknown = [{"name": name, "did_you_mean": _meant(name)} for name in settings.unknown]
     report.checks.append(Check("settings", True, f"{len(report.settings)} known, {len(report.unknown)} unknown variables"))
+    report.facts["mode"] = settings.mode
+    if settings.mode == "http-only":
+        _each(report, (("server", lambda: _server(report, settings)), ("detection", lambda: _detection(report))))
+        return report
     try:
         with opened(project) as memories:
             _look(report, memories, settings, full)
@@ -98,7 +106,7 @@ def examine(project: str | None, *, full: bool = False) -> Report:
 
 
 def _look(report: Report, memories: Memories, settings: Settings, full: bool) -> None:
-    looks: tuple[tuple[str, Callable[[], str]], ...] = (
+    looks: tuple[Look, ...] = (
         ("round trip", lambda: _round_trip(memories)),
         ("store", lambda: _store(report, memories, settings, full)),
         ("audit", lambda: _audit(memories)),
@@ -106,8 +114,13 @@ def _look(report: Report, memories: Memories, settings: Settings, full: bool) ->
         ("seal", lambda: _seal(report, memories)),
         ("detection", lambda: _detection(report)),
         ("captured", lambda: _captured(report, settings)),
+        ("sync", lambda: _sync(report, settings)),
         ("sessions", lambda: _sessions(report, memories)),
     )
+    _each(report, looks)
+
+
+def _each(report: Report, looks: Iterable[Look]) -> None:
     for name, look in looks:
         try:
             report.checks.append(Check(name, True, look()))
@@ -221,6 +234,50 @@ def _sessions(report: Report, memories: Memories) -> str:
     found = expiring(memories)
     report.facts["sessions"] = asdict(found)
     return found.told()
+
+
+def _sync(report: Report, settings: Settings) -> str:
+    """The mode, and what the server does not have."""
+    from bethink import wire
+    from bethink.sync.status import standing
+
+    if settings["DATABASE_URL"]:
+        return "local: the store is the team's own database"
+    replica = wire.replica_of(settings)
+    try:
+        found = standing(replica, wire.sync_status_file(settings), is_on=wire.is_replica(settings), now=datetime.now(UTC))
+    finally:
+        replica.store.close()
+    names = ("mode", "server", "pending", "refused", "conflicts", "lag_seconds", "last_ok", "last_error")
+    report.facts["sync"] = {name: found[name] for name in names}
+    if found["mode"] == "local" and not found["server"]:
+        return "local: nothing leaves this machine"
+    said = f"{found['mode']}, {found['server'] or settings['MEMORY_API_URL']}: {found['pending']:,} wait, {found['refused']:,} refused"
+    if found["refused"]:
+        raise PeerError(f"{said}.", hint="`bethink sync --status` says why; editing such a memory sends it again.")
+    error = found["last_error"]
+    if error and error["code"] in ("Unauthorized", "WrongServer") and found["mode"] == "hybrid":
+        raise PeerError(f"{said}. {error['message']}", hint=error["hint"])
+    lost = f", {found['conflicts']:,} conflicts (`bethink conflicts`)" if found["conflicts"] else ""
+    return f"{said}{lost}; last round {found['last_ok'] or 'never'}" + (f"; {error['message']}" if error else "")
+
+
+def _server(report: Report, settings: Settings) -> str:
+    """The server of http-only mode: reached, and the key accepted."""
+    from bethink import wire
+
+    peer = wire.peer_of(settings)
+    try:
+        started = time.perf_counter()
+        who = peer.rest("GET", "/api/auth-check")
+        took = time.perf_counter() - started
+    except PeerError as error:
+        raise PeerError(error.message, hint="Check MEMORY_API_URL and MEMORY_API_KEY; nothing is kept here (http-only mode).") from error
+    finally:
+        peer.close()
+    report.facts["server"] = {"url": peer.address, "user": who["user_id"], "scopes": who["scopes"]}
+    plain = "" if peer.confidential else "; plain HTTP, so that secrets are not sent"
+    return f"{who['user_id']} at {peer.address}, answered in {_ms(took)}{plain}"
 
 
 def _in_force(report: Report, settings: Settings, name: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bethink.errors import Conflict, InvalidInput, NotFound
+from bethink.errors import ConfigError, InvalidInput
 from bethink.front import shapes
 from bethink.front.cli import shown
 from bethink.front.cli.asked import Json, opened, settings_of
@@ -32,6 +32,7 @@ def sync(
     status: Annotated[bool, typer.Option("--status", help="Only say how things stand; asks no server.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Compare with the server, print what differs, and repair it.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on saying how things stand, until interrupted.")] = False,
+    metrics: Annotated[bool, typer.Option("--metrics", help="As --status, for Prometheus (a textfile collector).")] = False,
     rebind: Annotated[bool, typer.Option("--rebind", help="Belong to the server and user that the settings name now.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
@@ -41,6 +42,13 @@ def sync(
     Exits with 1 when something could not be sent, with 3 when the server could not be reached.
     """
     settings = settings_of(None)
+    if settings.mode == "http-only" and not (status or watch or metrics):
+        raise ConfigError("Nothing is kept here that could be sent (http-only mode).", hint="Unset MEMORY_SYNC_DISABLE first.")
+    if metrics:
+        from bethink.sync.status import prometheus
+
+        sys.stdout.write(prometheus(_standing(settings)))
+        return
     if status or watch:
         while True:
             _show(_standing(settings), as_json)
@@ -55,21 +63,14 @@ def conflicts(
     as_json: Json = False,
 ) -> None:
     """List changes that lost against another machine's; they are kept, and can be made again."""
-    from bethink.service.replicating import CONFLICT, conflict_of
+    from bethink.sync import conflicts as kept
 
     with opened(None, embedder=False) as memories:
-        every = [told for one in memories.store.revisions_named(memories.access, CONFLICT) if (told := conflict_of(one))]
         if reapply is not None:
-            matching = [one for one in every if one["operation"] == reapply or one["memory"].startswith(reapply)]
-            if not matching:
-                raise NotFound(f"No conflict {reapply!r}.", hint="`bethink conflicts` lists them.")
-            memory = _made_again(memories, matching[-1])
+            memory = kept.reapply(memories, reapply)
             shown.json(shapes.memory(memory)) if as_json else shown.whole(memory)
             return
-        known = memories.store.get(memories.access, [one["memory"] for one in every])
-        for one in every:
-            now = known.get(one["memory"])
-            one["now"] = {name: shapes.memory(now).get(name) for name in one["fields"]} if now else None
+        every = kept.listed(memories)
     if as_json:
         shown.json({"conflicts": every})
         return
@@ -80,21 +81,6 @@ def conflicts(
             if one["now"]:
                 shown.say(f"  {'now':>{len(name)}}: {shown.clean(str(one['now'].get(name)))}")
     shown.say(f"{len(every)} conflicts." + (" `bethink conflicts --reapply ID` makes a change again." if every else ""))
-
-
-def _made_again(memories: Any, conflict: dict[str, Any]) -> Any:
-    from bethink import exchange
-    from bethink.model import Changes
-
-    memory = memories.get(conflict["memory"])
-    if memory.deleted_at is not None:
-        memories.restore(memory.id)
-    fields = exchange.checked(conflict["fields"])
-    names = ("content", "category", "tags", "expanded_keywords", "importance", "status", "scope", "valid_from", "valid_until", "expires_at")
-    wanted = {name: fields[name] for name in names if name in fields}
-    if not wanted:
-        raise Conflict("Nothing of it can be made again by hand.", hint="`bethink history ID` shows what was changed.")
-    return memories.revise(memory.id, Changes(**wanted))
 
 
 def _run(settings: Settings, *, verify: bool, rebind: bool, yes: bool, as_json: bool) -> None:
@@ -115,7 +101,7 @@ def _run(settings: Settings, *, verify: bool, rebind: bool, yes: bool, as_json: 
             tx.log.retry_all()
         differing = _differing(session) if verify else None
         report = session.round(verify=verify)
-        _note_down(settings, report)
+        _note_down(settings, report, (peer.sent_bytes, peer.received_bytes))
     finally:
         peer.close()
         replica.store.close()
@@ -155,8 +141,10 @@ def _told(settings: Settings, report: Report, differing: Any, as_json: bool) -> 
 def _standing(settings: Settings) -> dict[str, Any]:
     """How things stand, from this machine's files alone."""
     from bethink import wire
-    from bethink.sync.status import standing
+    from bethink.sync.status import standing, standing_elsewhere
 
+    if settings.mode == "http-only":
+        return standing_elsewhere(wire.peer_of(settings).address)
     replica = wire.replica_of(settings)
     try:
         return standing(replica, wire.sync_status_file(settings), is_on=wire.is_replica(settings), now=datetime.now(UTC))
@@ -164,21 +152,25 @@ def _standing(settings: Settings) -> dict[str, Any]:
         replica.store.close()
 
 
-def _note_down(settings: Settings, report: Report) -> None:
+def _note_down(settings: Settings, report: Report, moved: tuple[int, int]) -> None:
     from bethink import wire
     from bethink.sync.status import write_status
 
-    write_status(wire.sync_status_file(settings), next(iter(report.errors.values()), None), keep=True)
+    write_status(wire.sync_status_file(settings), next(iter(report.errors.values()), None), keep=True, moved=moved)
 
 
 def _show(standing: dict[str, Any], as_json: bool) -> None:
     if as_json:
         shown.json(standing)
         return
-    server = f", {standing['principal']} at {standing['server']}" if standing["server"] else ""
+    server = f", {standing['principal'] or ''} at {standing['server']}".replace(",  at", ", at") if standing["server"] else ""
     shown.say(f"Mode: {standing['mode']}{shown.clean(server)}")
+    if standing["mode"] == "http-only":
+        return
     shown.say(f"Waiting: {standing['pending']}" + (f", the oldest for {standing['lag_seconds']:.0f} s" if standing["lag_seconds"] else ""))
     shown.say(f"Refused: {standing['refused']}")
+    if standing["conflicts"]:
+        shown.say(f"Conflicts: {standing['conflicts']} (`bethink conflicts`)")
     shown.say(f"Last round: {standing['last_ok'] or 'never'}")
     if standing["last_error"]:
         shown.say(f"Last error: {shown.clean(standing['last_error']['message'])} {shown.clean(standing['last_error']['hint'])}")

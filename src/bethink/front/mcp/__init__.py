@@ -13,7 +13,7 @@ from bethink.front.mcp.toolsets import NAMES
 def main(argv: Sequence[str] | None = None) -> int:
     """Serves until stdin closes; answers the exit code."""
     options = parser().parse_args(argv)
-    if server_named := options.server or os.environ.get("MEMORY_SERVER"):
+    if server_named := options.server or os.environ.get("MEMORY_SERVER") or _only_server(options.project):
         return _proxy(server_named, options.tools, options.project)
     from bethink.front.mcp import server
     from bethink.front.mcp.desk import Desk
@@ -21,6 +21,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbose = options.verbose or os.environ.get("MEMORY_DEBUG", "") not in ("", "0")
     desk = Desk({"MEMORY_PROJECT": options.project})
     return server.serve(desk, options.tools, verbose=verbose)
+
+
+def _only_server(project: str | None) -> str | None:
+    """The server of http-only mode; None in other modes, and where a setting is wrong, which tools say better."""
+    from bethink import config
+    from bethink.errors import ConfigError
+
+    try:
+        settings = config.load({"MEMORY_PROJECT": project})
+    except ConfigError:
+        return None
+    return str(settings["MEMORY_API_URL"]) if settings.mode == "http-only" else None
 
 
 def _proxy(server: str, toolset: str, project: str | None) -> int:

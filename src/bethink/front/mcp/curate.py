@@ -163,6 +163,32 @@ def history(desk: Desk, given: Json) -> Answer:
     return Answer("\n".join([*lines, *(["It said before:", quoted(before, memories)] if before else [])]), shape)
 
 
+def conflicts(desk: Desk, given: Json) -> Answer:
+    from bethink.sync import conflicts as kept
+
+    memories = desk.memories()
+    if id := given.get("reapply"):
+        memory = kept.reapply(memories, id)
+        desk.wrote()
+        return Answer(f"Made again: {memory.id}, now version {memory.version}.", {"action": "reapplied", "memory": shapes.memory(memory)})
+    every = kept.listed(memories, memories.get(given["id"]).id if "id" in given else None)
+    page = every[given["offset"] :][: given["limit"]]
+    shape = {"total": len(every), "conflicts": page}
+    lines = []
+    notes = []
+    for number, one in enumerate(page, 1):
+        lines.append(
+            f"{number}. {one['memory']}, {one['at'][:16]} on {one['client'] or 'unknown'}: {one['reason']}; {', '.join(one['fields'])}."
+        )
+        lost = one["fields"].get("content")
+        if isinstance(lost, str) and one["now"] is not None:
+            memory = memories.get(one["memory"])
+            notes += [memory, memory.with_(content=lost)]
+    if not every:
+        return Answer("No change was lost to another machine's.", shape)
+    return Answer("\n".join([*lines, *(["What stands, then what lost:", quoted(notes, memories)] if notes else [])]), shape)
+
+
 def why(desk: Desk, given: Json) -> Answer:
     memories = desk.memories()
     answer = memories.why(given["id"])
@@ -357,6 +383,20 @@ TOOLS: tuple[Tool, ...] = (
         (ID,),
         _OBJECT,
         read_only=True,
+    ),
+    Tool(
+        "memory_conflicts",
+        "Conflicts",
+        "Changes that lost against another machine's, with what stands now; reapply makes one after all.",
+        conflicts,
+        (
+            Param("id", about="Only of this memory."),
+            Param("reapply", about="Id of a memory (or operation) whose last lost change shall be made again."),
+            _LIMIT,
+            _OFFSET,
+        ),
+        _OBJECT,
+        idempotent=True,
     ),
     Tool("memory_undo", "Undo a correction", "Takes back a supersession that was wrong.", undo, (ID,), _ACTION, idempotent=False),
     Tool(

@@ -102,6 +102,17 @@ class Desk:
             memories.writer = replace(memories.writer, agent=self.agent)
         return memories
 
+    def standing(self) -> dict[str, Any] | None:
+        """How this machine stands with the server that its store is kept equal with; None without one."""
+        from bethink import wire
+
+        if not wire.is_replica(self.settings):
+            return None
+        from bethink.sync.status import read_status
+
+        said = read_status(wire.sync_status_file(self.settings))
+        return {"mode": self.settings.mode, **{name: said.get(name) for name in ("last_ok", "last_error", "next_try")}}
+
     def greeted(self) -> None:
         """The client has been answered: from now on there is time for what goes on beside the calls."""
         if not self._greeted:

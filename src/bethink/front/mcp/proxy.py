@@ -1,6 +1,6 @@
 """Standard input and output for assistants that speak nothing else, memories on a server: every message goes to its /mcp.
 
-Opens no store and loads no model; needs the standard library only.
+Opens no store and loads no model. Over plain HTTP a call that holds a secret is not passed on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import http.client
 import json
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import IO, Any
 from urllib.parse import quote, urlsplit
@@ -27,6 +27,10 @@ _CALLS = 8
 _HANDSHAKE = "2025-11-25"
 _VERSION = "io.modelcontextprotocol/protocolVersion"
 _AWAY, _PARSE_ERROR = -32000, -32700
+#: Tools that answer with a secret, and arguments that make a whole content one.
+_OPENING = frozenset(("secret_get",))
+_SENSITIVE = ("force_sensitive", "sensitive")
+_LEAK_HINT = "The server needs an https address."
 
 
 class Proxy:
@@ -80,7 +84,7 @@ class Proxy:
 
     def _pass_on(self, message: Json) -> None:
         try:
-            answers = self._sent(message)
+            answers = [self._failed(message, leak, _LEAK_HINT)] if (leak := self._leak(message)) else self._sent(message)
         except (OSError, http.client.HTTPException, ValueError) as error:
             answers = [self._failed(message, f"The memory server {self._address.netloc} cannot be reached: {type(error).__name__}.")]
         for answer in answers:
@@ -88,6 +92,23 @@ class Proxy:
                 if message.get("method") == "initialize":
                     self._version = (answer.get("result") or {}).get("protocolVersion", self._version)
                 self._write(answer)
+
+    def _leak(self, message: Json) -> str:
+        """Why a call must not travel in the clear; "" when it may."""
+        if self._address.scheme == "https" or message.get("method") != "tools/call":
+            return ""
+        params = message.get("params")
+        if not isinstance(params, dict):
+            return ""
+        if params.get("name") in _OPENING:
+            return "A secret would travel in the clear over plain HTTP."
+        from bethink.seal import detect
+
+        given = params.get("arguments")
+        sealed_whole = isinstance(given, dict) and any(given.get(name) for name in _SENSITIVE)
+        if sealed_whole or any(detect.scan(one) for one in _texts(given)):
+            return "It holds a secret, which would travel in the clear over plain HTTP."
+        return ""
 
     def _sent(self, message: Json) -> list[Json]:
         headers = {
@@ -144,13 +165,13 @@ class Proxy:
             connection = self._local.connection = kind(self._address.hostname, self._address.port, timeout=_TIMEOUT)
         return connection
 
-    def _failed(self, message: Json, said: str) -> Json:
+    def _failed(self, message: Json, said: str, hint: str = "Go on without memory; try again later.") -> Json:
         """An answer that a model can act on, where it was a tool that was called."""
         id = message.get("id")
         if id is None:
             return {}
         if message.get("method") == "tools/call":
-            text = f"{said}\nHint: Go on without memory; try again later."
+            text = f"{said}\nHint: {hint}"
             return {"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": text}], "isError": True}}
         return {"jsonrpc": "2.0", "id": id, "error": {"code": _AWAY, "message": said}}
 
@@ -170,6 +191,19 @@ def serve(server: str, headers: Mapping[str, str], toolset: str) -> int:
     proxy = Proxy(server, headers, toolset, sys.stdout.buffer)
     proxy.run(sys.stdin.buffer)
     return 0
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in arguments."""
+    match value:
+        case str():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from _texts(each)
+        case list():
+            for each in value:
+                yield from _texts(each)
 
 
 def _told(status: int, data: bytes) -> str:

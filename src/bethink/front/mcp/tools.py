@@ -134,9 +134,12 @@ def count(desk: Desk, given: Json) -> Answer:
     shape = {name: stats[name] for name in ("total", "by_category", "by_project", "deleted", "pending_vectors")}
     parts = ", ".join(f"{name} {number}" for name, number in stats["by_category"].items() if number)
     said = f"{stats['total']} memories" + (f": {parts}." if parts else ".")
-    if "sync" in stats:
-        shape["sync"] = stats["sync"]
-        said += f" Not yet on the server: {stats['sync']['pending']}, refused by it: {stats['sync']['refused']}."
+    standing = desk.standing()
+    if standing or "sync" in stats:
+        sync = shape["sync"] = {"mode": "local", "pending": 0, "refused": 0, **stats.get("sync", {}), **(standing or {})}
+        said += f" Not yet on the server: {sync['pending']}, refused by it: {sync['refused']}."
+        if error := sync.get("last_error"):
+            said += f" The server: {error['message']}"
     return Answer(said, shape)
 
 
