@@ -68,6 +68,8 @@ def create_app(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
         lifespan=lifespan,
         middleware=_middleware(settings, server),
         separate_input_output_schemas=False,
+        # Its own spans hold queries, its logs what was sent; ours (`tracing`) hold neither.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False},
     )
     app.state.server = server
     #: Context managers of parts that live as long as the application.

@@ -48,7 +48,7 @@ class Server:
         self.host = host
         keys = auth.keys_of(settings["API_KEY"], settings["API_KEYS"], settings["MEMORY_USER"])
         self.tokens = _provider(settings)
-        self.limiter = Limiter(settings["RATE_LIMIT_READ"], settings["RATE_LIMIT_WRITE"], settings["REDIS_URL"] or "memory://")
+        self.limiter = Limiter(settings["RATE_LIMIT_READ"], settings["RATE_LIMIT_WRITE"], settings["REDIS_URL"] or None)
         self.store = cast("Store", _Measured(wire.store_of(settings)))
         own = frozenset({settings["MEMORY_USER"], *(key.user for key in keys)})
         self.counts = metrics.Counts(self.store)
