@@ -223,7 +223,7 @@ def test_search_and_fetch_have_the_connectors_shapes(desk: Desk) -> None:
 
 
 def test_the_module_names_what_it_offers() -> None:
-    assert ("default", "curate", "connector", *SEEDS, "all") == toolsets.NAMES
+    assert ("default", "curate", "team", "connector", *SEEDS, "all") == toolsets.NAMES
     assert callable(resources.register)
     every = {tool.name for tool in toolsets.named("all")}
     assert every >= {name for names in SEEDS.values() for name in names} | {tool.name for tool in toolsets.named("curate")}
