@@ -185,8 +185,7 @@ class Importer:
         progress: Progress | None,
     ) -> bool:
         """Reads on from `start`; False when another process has moved the position meanwhile."""
-        batch = _Batch(base, start)
-        held = record
+        batch = _Batch(base, start, record)
         foreign = False
         for each in reader(kind).read(file.path, start):
             batch.take(each)
@@ -199,12 +198,9 @@ class Importer:
                     return True
             if progress and batch.seen % 50 == 0:
                 progress(file, min(each.end, file.size))
-            if batch.full(each):
-                written = self._write(kind, file, key, held, batch, foreign, complete=False)
-                if written is None:
-                    return False
-                held = written
-        return self._write(kind, file, key, held, batch, foreign, complete=True) is not None
+            if batch.full(each) and not self._write(kind, file, key, batch, foreign, complete=False):
+                return False
+        return self._write(kind, file, key, batch, foreign, complete=True)
 
     def _turn(self, file: TranscriptFile, turn: Turn, batch: _Batch) -> bool:
         """Takes one turn into the batch; whether it belongs to a project that is not wanted."""
@@ -247,28 +243,26 @@ class Importer:
         horizon = max(self._pruned.get("", ""), self._pruned.get(project or "", ""))
         return "pruned before" if horizon and at.isoformat() < horizon else ""
 
-    def _write(
-        self, kind: str, file: TranscriptFile, key: str, held: dict[str, Any] | None, batch: _Batch, foreign: bool, *, complete: bool
-    ) -> dict[str, Any] | None:
-        """Writes the batch together with the position; None when another process was faster."""
+    def _write(self, kind: str, file: TranscriptFile, key: str, batch: _Batch, foreign: bool, *, complete: bool) -> bool:
+        """Writes the batch together with the position; False when another process was faster."""
         if self._wanted.dry_run:
             self._count(batch)
-            return held or {}
-        after = batch.record(file.path, complete)
+            return True
         # A file of which one project was taken must be read again for the others.
-        guarded = Guarded(POSITIONS, key, held, held if foreign else after, batch.merges(kind))
-        if not batch.drafts and not batch.moved:
-            return after
-        answer = self._memories.archive(batch.drafts, guarded)
+        after = batch.held if foreign else batch.record(file.path, complete)
+        if not batch.drafts and (foreign or not batch.moved):
+            return True
+        answer = self._memories.archive(batch.drafts, Guarded(POSITIONS, key, batch.held, after, batch.merges(kind)))
         if answer.raced:
-            return None
+            return False
         self.report.memories += answer.written
         self.report.known += answer.known
         self.report.sealed += answer.sealed
         self.report.quarantined += answer.quarantined
         self.report.bytes += answer.bytes
         batch.begin()
-        return held if foreign else after
+        batch.held = after
+        return True
 
     def _count(self, batch: _Batch) -> None:
         known = self._memories.store.get(self._memories.access, [draft.id or "" for draft in batch.drafts])
@@ -279,10 +273,15 @@ class Importer:
 
 
 class _Batch:
-    """Turns on their way into one transaction, and what is known of the file so far."""
+    """Turns on their way into one transaction, and what is known of the file so far.
 
-    def __init__(self, base: dict[str, Any], start: int) -> None:
+    Attributes:
+        held: the file's entry as it stands in the store.
+    """
+
+    def __init__(self, base: dict[str, Any], start: int, held: dict[str, Any] | None) -> None:
         self._base = base
+        self.held = held
         self.tally = Tally.of(base.get("tally"))
         self.acted: list[str] = list(base.get("acted") or ())
         self.resume = self._written = start

@@ -129,11 +129,23 @@ def test_filters_and_the_dry_run(memories: Memories, transcripts: Path, home: Pa
     there.user("Something about the second project")
     assert run(memories, transcripts, home, dry_run=True).memories == 2
     assert kept(memories) == [] and memories.states(importing.POSITIONS) == {}
-    assert run(memories, transcripts, home, project="other").memories == 1
+    report = run(memories, transcripts, home, project="other")
+    assert (report.memories, report.problems, dict(report.reasons)) == (1, [], {"other project": 1})
     assert kept(memories) == [("user", "Something about the second project")]
     # The filter did not spoil the next import.
     assert run(memories, transcripts, home).memories == 1
     assert len(kept(memories)) == 2
+
+
+def test_a_session_that_went_to_another_project_is_taken_in_parts(memories: Memories, talk: Talk, transcripts: Path, home: Path) -> None:
+    talk.user("Something about the first project")
+    talk.cwd = "/home/u/other"
+    talk.user("Something about the second project")
+    for project in ("other", "app"):
+        report = run(memories, transcripts, home, project=project)
+        assert (report.memories, report.problems, dict(report.reasons)) == (1, [], {"other project": 1})
+    assert run(memories, transcripts, home).known == 2
+    assert run(memories, transcripts, home).unchanged == 1
 
 
 def test_asking_for_more_than_before_reads_again(memories: Memories, talk: Talk, transcripts: Path, home: Path) -> None:
