@@ -26,7 +26,7 @@ CHATTER = frozenset(
     close confirm continue cool correct correctly detail details different do done double else enough everything exactly excellent expand
     explain fair fantastic faster fine first fix fixed forget former forward full further go going good got great ha haha hello help hey
     hi hm hmm hold hooray ignore indeed instead keep kind kinda last later latter left less lgtm list lol long longer look looking looks
-    lovely make many maybe mean meant mind minute moment much nah need neither never next nice nope nothing ok okay one ones oops option
+    lovely make many maybe mean meant mind minute moment much nah need neither never next nice nope nothing now ok okay one ones oops option
     part pause perfect perhaps please point possible proceed quick quickly quite ready really redo repeat rest resume retry revert right
     run second see send ship short shorter show simpler simplify skip slower some something sorry sort sound sounds start still stop super
     sure thank thanks thing things think third three thx till tries try trying two undo understand understood use useful wait want well
@@ -74,8 +74,10 @@ def candidates(reading: Reading, prompt: str, *, project: str | None, limit: int
 
 
 def is_chatter(prompt: str) -> bool:
-    """Whether a prompt asks nothing of its own, such as "great, go on": any memory would do for it, and so none."""
-    return len(prompt) <= _LONGEST_CHATTER and not (set(text.informative(prompt)) - CHATTER - text.STOP_WORDS)
+    """Whether a prompt asks nothing of its own, such as "great, go on" or "option 2": any memory would do for it, and so none."""
+    if len(prompt) > _LONGEST_CHATTER:
+        return False
+    return all(word in CHATTER or word in text.STOP_WORDS or (word.isdecimal() and len(word) == 1) for word in text.informative(prompt))
 
 
 def _is_relevant(hit: Hit) -> bool:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 CANDIDATES = 100
 #: Candidates, at least, when words alone decide: their order hardly changes any more.
 WITHOUT_VECTORS = 30
+#: As CANDIDATES, for answers of which only what is relevant for sure is shown; `python bench/injection.py` is the same with more.
+UNASKED = 60
+_SURE = 0.4
 MAX_LIMIT = 1000
 #: A question longer than this is a document; its beginning asks.
 MAX_QUESTION = 8_000
@@ -47,7 +50,7 @@ class Reading(Core):
             query.expanded,
             query.where,
             self.now(),
-            k=_candidates(query.limit, vectors is not None),
+            k=_candidates(query.limit, vectors is not None, query.floor),
             use_keywords=query.mode != "semantic",
             vector=vectors.vector if vectors else None,
             with_vectors=vectors is not None,
@@ -143,9 +146,13 @@ class Reading(Core):
         return uses
 
 
-def _candidates(limit: int, with_vectors: bool) -> int:
+def _candidates(limit: int, with_vectors: bool, floor: float) -> int:
     """How many candidates each signal brings for an answer of `limit` hits."""
-    return max(limit, CANDIDATES if with_vectors else min(max(3 * limit, WITHOUT_VECTORS), CANDIDATES))
+    few = min(max(3 * limit, WITHOUT_VECTORS), CANDIDATES)
+    if not with_vectors:
+        return max(limit, few)
+    # What is far down by words and by meaning is not what nobody asked for and gets all the same.
+    return max(limit, UNASKED if floor >= _SURE else CANDIDATES)
 
 
 def _checked(query: Query) -> Query:
