@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bethink import Changes, Draft, Query, open_memories
+from bethink.intake import spool
 from kit.canary import Canary, flock, traces
+from kit.hook import told
 from kit.mcp import Bare
 
 BETHINK = [sys.executable, "-c", "import sys; from bethink.front.cli import main; main()"]
@@ -76,11 +80,63 @@ def through_mcp(home: Path, canaries: list[Canary]) -> str:
     return "\n".join(out)
 
 
-WAYS = {"python": through_python, "commands": through_commands, "mcp": through_mcp}
+def through_sessions(home: Path, canaries: list[Canary]) -> str:
+    """Said to an assistant: captured by its hooks and drained, read from its transcripts, distilled, counted."""
+    folder = home.parent / "projects" / "-home-u-app"
+    folder.mkdir(parents=True)
+    transcript = folder / "s1.jsonl"
+    out = []
+    with transcript.open("w") as file:
+        for number, canary in enumerate(canaries):
+            decided = f"We decided to use PostgreSQL 16 for billing {number}. {canary.sentence}"
+            for entry in _exchange(number, decided, f"No, never use this again: {canary.sentence}", canary.sentence):
+                file.write(json.dumps(entry) + "\n")
+    os.utime(transcript, (1_700_000_000, 1_700_000_000))
+    env = {"MEMORY_HOME": str(home), "OLLAMA_URL": "http://127.0.0.1:9/v1"}
+    for number, canary in enumerate(canaries):
+        event = {"session_id": f"0000000{number:02}-aaaa", "cwd": str(home.parent), "transcript_path": str(transcript)}
+        for more in (
+            {"hook_event_name": "UserPromptSubmit", "prompt": f"Remember: {canary.sentence}"},
+            {"hook_event_name": "Stop", "last_assistant_message": f"I noted it. {canary.sentence}"},
+            {"hook_event_name": "PreCompact", "trigger": "auto"},
+            {"hook_event_name": "SessionEnd", "reason": "exit"},
+        ):
+            out.append(told({**event, **more}, **env))
+    assert spool.pending(home)
+    out.append(run(home, "drain", "--json"))
+    assert not spool.pending(home) and not spool.failed(home)
+    out.append(run(home, "import", "--claude-code", str(folder.parent), "--json"))
+    out += [run(home, *words, "--json") for words in (("distil",), ("signals",), ("behave",), ("preferences",), ("profile",), ("archive",))]
+    out.append(run(home, "recall", "billing key token password", "--all-projects", "--json"))
+    assert json.loads(run(home, "archive", "--json"))["memories"] >= 3 * len(canaries)
+    transcript.unlink()
+    return "\n".join(out)
+
+
+def _exchange(number: int, asked: str, corrected: str, secret: str) -> Iterator[dict[str, Any]]:
+    """The lines of a transcript in which something is asked, done and corrected."""
+    call = {"type": "tool_use", "id": f"t{number}", "name": "Bash", "input": {"command": f"deploy {secret}"}}
+    edit = {"type": "tool_use", "id": f"e{number}", "name": "Edit", "input": {"file_path": f"/home/u/app/{secret}"}}
+    done = [{"type": "tool_result", "tool_use_id": f"{kind}{number}", "content": secret} for kind in "te"]
+    messages: list[dict[str, Any]] = [{"role": "user", "content": words} for words in (asked, done, corrected)]
+    messages.insert(1, {"role": "assistant", "id": f"m{number}", "content": [call, edit]})
+    for place, message in enumerate(messages):
+        yield {
+            "type": message["role"],
+            "uuid": f"{number}-{place}",
+            "sessionId": "s1",
+            "cwd": "/home/u/app",
+            "timestamp": f"2026-10-01T10:{number:02}:{place:02}Z",
+            "message": message,
+        }
+
+
+WAYS = {"python": through_python, "commands": through_commands, "mcp": through_mcp, "sessions": through_sessions}
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_secret_is_found_anywhere(store: Path, way: str) -> None:
+def test_no_secret_is_found_anywhere(store: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_URL", "http://127.0.0.1:9/v1")
     canaries = flock(seed=len(way))
     said = WAYS[way](store, canaries)
     assert traces(canaries, store, said) == []

@@ -52,7 +52,7 @@ class Tally:
             if _EDITING.search(use.name) and isinstance(use.input, dict):
                 name = next((use.input[key] for key in _FILE_FIELDS if isinstance(use.input.get(key), str)), "")
                 below = _below(name, turn.cwd)
-                if 0 < len(below) <= 200 and not secretive(below):
+                if 0 < len(below) <= 200 and not secretive(below) and not _finds_secret(below):
                     self.files[below] += 1
         for line in worked(turn):
             if secretive(line) or _finds_secret(line):

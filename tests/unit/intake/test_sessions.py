@@ -52,6 +52,21 @@ def test_old_ones_are_swept(home: Path) -> None:
     sessions.sweep(home / "nowhere")
 
 
+def test_the_words_of_a_session_that_was_killed_are_swept(home: Path) -> None:
+    sessions.save(home, "killed", SessionState(("a",), "a secret that was said", ("and kept",)))
+    sessions.save(home, "going on", SessionState(("b",), "said just now"))
+    (killed,) = [path for path in (home / "run" / "sessions").iterdir() if b"a secret" in path.read_bytes()]
+    killed.with_name(f".{killed.name}.1").write_text("half written")
+    yesterday = time.time() - 2 * 86_400
+    for path in (killed, killed.with_name(f".{killed.name}.1")):
+        os.utime(path, (yesterday, yesterday))
+    sessions.sweep(home)
+    assert sessions.load(home, "killed") == SessionState(("a",))
+    assert abs(killed.stat().st_mtime - yesterday) < 1
+    assert sessions.load(home, "going on").prompt == "said just now"
+    assert len(list(killed.parent.iterdir())) == 2
+
+
 def note(home: Path, *ids: str, event: str = "prompt", project: str | None = None) -> None:
     injections.note(home, event=event, session="s", project=project, ids=list(ids), tokens=10 * len(ids), milliseconds=50, warm=True)
 

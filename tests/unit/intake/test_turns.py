@@ -62,3 +62,15 @@ def test_files_and_steps_are_counted_wherever_the_checkout_is() -> None:
     tally = Tally()
     tally.add(turn(root, tools=tools))
     assert (dict(tally.files), dict(tally.commands)) == ({"lib/orders/invoice.ex": 1}, {"mix test": 1})
+
+
+def test_no_secret_is_counted() -> None:
+    key = "AKIA" + "QW7ER2TY5UI3OP6A"
+    tools = (
+        ToolCall("Write", {"file_path": f"/home/u/app/{key}"}, "done"),
+        ToolCall("Bash", {"command": f"deploy {key} && make"}, "ok"),
+        ToolCall("Bash", {"command": "make"}, "ok"),
+    )
+    tally = Tally()
+    tally.add(turn("/home/u/app", tools=tools))
+    assert (dict(tally.files), dict(tally.commands)) == ({}, {"make": 1})
