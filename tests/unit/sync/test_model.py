@@ -299,7 +299,8 @@ class Replication(RuleBasedStateMachine):
                     id = stone.twin
                 return id
 
-            sealed = set(map(heir_of, self.sealed))
+            # A seal reaches the twin that took a memory in, also where that memory's id was purged since.
+            sealed = {*map(heir_of, self.sealed), *(id for id, shape in server.items() if shape["sensitive"])}
             for id, words in self.said.items():
                 heir = heir_of(id)
                 if heir in sealed and heir in server:
