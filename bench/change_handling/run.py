@@ -5,8 +5,8 @@
 A case is what is known, what is said then, and what that should do: UPDATE takes the first known memory out of recall, NOOP leaves it
 as the only one that says so, ADD touches nothing. Every case has a project of its own, with a few memories about other things beside it.
 Rules were tuned on `dev.json`; `held.json` was written afterwards, in other words and of other things. When first run, before anything
-was changed because of it, .877 of it were right and nothing was superseded wrongly; three earlier such sets are now part of `dev.json`
-(.886, .879 and .898 when first run).
+was changed because of it, .877 of it were right and nothing was superseded wrongly; six other such sets are part of `dev.json` by now
+(.886, .879, .898, .882, .844 and .854 when first run; in the last one, half of it traps, 4 of 48 were wrong supersessions).
 """
 
 from __future__ import annotations

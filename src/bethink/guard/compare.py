@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from bethink.guard import lexicon as lex
 from bethink.guard import names
 from bethink.guard.reading import Clause, Token
-from bethink.guard.values import Finding, before, fills_otherwise, keys_of, kinds_of, said
+from bethink.guard.values import Finding, before, fills_otherwise, functional, keys_of, kinds_of, said
 
 #: Content words of a clause beyond which it is only compared as a whole.
 MAX_ALIGNED = 80
@@ -34,7 +34,7 @@ def compare(new: Clause, old: Clause, cosine: float | None) -> Finding:
     rules = (
         (_replaces,)
         if new.former and not _raised(new, old)
-        else (_replaces, _retires, _contradicts, fills_otherwise, _reworded, _nearly_restates)
+        else (_replaces, _retires, _contradicts, fills_otherwise, _reworded, _settled_anew, _nearly_restates)
     )
     for rule in rules:
         found = rule(new, old, cosine)
@@ -60,7 +60,8 @@ def _restates(new: Clause, old: Clause) -> Finding | None:
     added, lost = mine - theirs, theirs - mine
     if _tells_apart(new, old, {*added, *lost}) or not _order_kept(new, old):
         return None
-    if sum((mine & theirs).values()) >= 2 and all(key in lex.WEAK for key in (*added, *lost)):
+    enough = sum((mine & theirs).values()) >= 2 or (mine & theirs and len(set(new.keys) & set(old.keys)) >= 3)
+    if enough and all(key in lex.WEAK for key in (*added, *lost)):
         return Finding("same", 0.95, "It says the same in other words.")
     return None
 
@@ -232,13 +233,31 @@ def _reworded(new: Clause, old: Clause, cosine: float | None) -> Finding | None:
     apart = [t for t in (*new.tokens, *old.tokens) if t not in (one, other) and t.key not in shared and t.key not in lex.VAGUE]
     if any(t.part == "subject" and t.key not in lex.LIGHT for t in apart):
         return None
-    if new.verb in lex.OPEN or old.verb in lex.OPEN:
+    if {new.verb, old.verb} & lex.OPEN or ({new.verb, old.verb} & lex.ANYWHERE - {"use"} and not new.changed):
         return None
     if len(rest_new) > len(shared) + (1 if new.changed else 0) or len(rest_old) > len(shared) + (1 if new.changed else 0):
         return None
     if cosine is None and len(shared) < 2 and not new.changed:
         return None
     return Finding("changed", 0.9 if new.changed else 0.8, f"It says {said([one])} where {said([other])} was known.")
+
+
+def _settled_anew(new: Clause, old: Clause, cosine: float | None) -> Finding | None:
+    """ "The design tool is Sketch", and then "Design switched to Figma": what there is one of is said to have become another."""
+    if not new.changed or new.negative or old.negative or old.event or not old.copular or old.verb not in lex.COPULA or not functional(old):
+        return None
+    topic = keys_of(old, "subject") - lex.LIGHT - lex.VAGUE - lex.GENERIC
+    mine = [
+        t for t in new.tokens if t.key not in old.keys and t.part not in ("reason", "lead", "verb") and t.key not in lex.LIGHT | lex.WEAK
+    ]
+    theirs = [t for t in old.tokens if t.part == "object"]
+    if not topic or not topic <= set(new.keys) or not 0 < len(mine) <= 2 or not 0 < len(theirs) <= 2:
+        return None
+    if any(t.part == "subject" or t.key in lex.DISTINGUISHING for t in mine) or any(t.key in new.keys for t in theirs):
+        return None
+    if any(t.kind == "number" for t in mine) != any(t.kind == "number" for t in theirs):
+        return None
+    return Finding("changed", 0.85, f"It says {said(mine)} where {said(theirs)} was known.")
 
 
 def _one_conflict(mine: list[Token], theirs: list[Token], new: Clause, old: Clause) -> tuple[Token, Token] | None:

@@ -65,7 +65,7 @@ SYNONYMS = _groups(
     use verwendet verwenden nutzt nutzen utilisons
     prefer favour favor preference prefers preferred prefiere bevorzugt préfère
     like likes enjoy enjoys fond love loves adore
-    live lives reside resides locate located location sits lie resident lebt wohnt vive habite
+    live lives reside resides locate located location sits lie resident based lebt wohnt vive habite
     happen happens occur held scheduled schedule
     begin begins start starts commence kick kicks started
     end finish finishes ends stop stops conclude concludes
@@ -357,6 +357,13 @@ OPEN = _stems(
     " have own love hate enjoy speak see mention learn play eat drink"
     " watch try add write contribute depend integrate talk"
 )
+#: What is done in one place or by one means, and in others as well.
+ANYWHERE = _stems(
+    "use find see call reproduce document mention show need describe discuss detect observe test say list offer teach sell cover "
+    "happen occur appear need require explain quote print catch raise throw check validate visit invite read"
+)
+#: Verbs of what is done with many.
+COMPANY = _stems("use work meet talk speak play live collaborate pair experiment struggle deal integrate compare connect share agree help")
 #: Verbs that say nothing of use: who turns from a thing may still like it.
 HAVING = _stems("like know have own see play eat drink")
 #: Verbs of which two objects of one kind exclude each other.
@@ -422,7 +429,7 @@ TELLING_KEYS = _stems(" ".join(TELLING))
 WEAK = _stems(
     "use have be get happen do run set go make work live keep put take"
     " need want begin call write like prefer choose whole entire kind sort thing way time place "
-    "system stuff actually code set fully properly correctly successfully"
+    "roughly approximately about around circa nearly almost system stuff actually code set fully properly correctly successfully"
     " user team person people value name new main everything anything something please happen exist "
     "number amount size period duration length location located accessible available manage handle currently default setting"
     " project own implement build"
@@ -436,6 +443,11 @@ ROLES = _stems(
     "contact assignee favourite favorite preferred supervisor mentor"
     " landlord dentist doctor fallback primary successor source-of-truth"
     " password winner champion backend frontend editor database"
+)
+#: Heads and adjectives that may be left out where the rest says which thing is meant.
+GENERIC = _stems(
+    "tool provider choice solution vendor name platform service framework library system method preferred"
+    " favourite favorite default current"
 )
 #: Verbs with one subject at a time.
 SOLE = _stems("lead own manage maintain run host handle")

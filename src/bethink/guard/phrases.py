@@ -72,6 +72,13 @@ SUBSTITUTIONS: tuple[tuple[Pattern, str], ...] = tuple(
             rf" {CONTRAST} \1 {TO} ",
         ),
         (r",? \b(?:previously|formerly|up from|down from|it was) (?=[\w.:/-]+(?: [\w.:/-]+){0,3}\s*(?:$|[.,;!]))", f" {CONTRAST} "),
+        (
+            (
+                r"(?<=\w),? (?:and|but) (?:we |they |i |it )?(?:no longer|do not|does not|did not|stopped|never)"
+                r" (?:us(?:e|es|ing)|with|on|need|needs)\b"
+            ),
+            f" {CONTRAST} ",
+        ),
         (r"\bused to\b", f" {RETIRED} "),
         (
             (
@@ -159,7 +166,8 @@ SUBSTITUTIONS: tuple[tuple[Pattern, str], ...] = tuple(
             (
                 r"\b(?:rais(?:ed|ing)|increas(?:ed|ing)|reduc(?:ed|ing)|lower(?:ed|ing)|decreas(?:ed|ing)|extended|shortened"
                 r"|chang(?:ed|ing|es|e)|adjusted|dropped|tightened|relaxed|grew|grown|went up|went down|rose|fell|cut|rescheduled"
-                r"|postponed|pushed(?: back)?|brought forward|bumped|updated)((?: \S+){0,6}?) (?:to|until|till|down to|up to)\b"
+                r"|postponed|delayed|deferred|slipped|advanced|climbed|shrank|jumped"
+                r"|pushed(?: back)?|brought forward|bumped|updated)((?: \S+){0,6}?) (?:to|until|till|down to|up to)\b"
             ),
             rf" {CHANGED} \1 is ",
         ),
@@ -171,7 +179,7 @@ SUBSTITUTIONS: tuple[tuple[Pattern, str], ...] = tuple(
                 r"|officially |completely |just |all |already )*"
                 r"(?:decommissioned|retired|removed|scrapped|cancell?ed|discontinued|abandoned|axed|shut ?down|turned off"
                 r"|switched off|phased out|sunset(?:ted)?|disbanded|dissolved|obsolete|deprecated|uninstalled|torn down"
-                r"|taken down|thrown out|dropped|deleted|gone|dead|killed|ditched|eliminated|closed down|given up)\b"
+                r"|taken down|thrown out|dropped|deleted|died|passed away|gone|dead|killed|ditched|eliminated|closed down|given up)\b"
             ),
             f" {ENDED} ",
         ),
@@ -212,6 +220,8 @@ SUBSTITUTIONS: tuple[tuple[Pattern, str], ...] = tuple(
             " choose ",
         ),
         (r"\bin favou?r of\b", f" {TO} "),
+        (r"\blikes? ([^.,;\n]{1,40}?) (?:best|most|more)(?=\s*(?:$|[.,;!]))", r"prefer \1"),
+        (r"\b(?:go|goes|(?:is|are) (?:shipped|forwarded|pushed|streamed|routed|delivered)) (?:in)?to\b", " are sent to "),
         (r"\bswitch to\b|\bmove to\b|\bmigrate to\b", f" {CHANGED} use "),
         (r"\b(?:takes?|took|taking) place\b", " happen "),
         (r"\b(?:relies|rely|relying|standardi[sz]es?|standardi[sz]ed) on\b|\bmakes? use of\b|\bis powered by\b|\bpowered by\b", " use "),

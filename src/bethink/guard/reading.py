@@ -61,6 +61,8 @@ class Clause:
     event: bool = False
     #: Keys of what is said to hold no longer ("not X", "instead of X", "from X").
     former: frozenset[str] = frozenset()
+    #: Its subject is "the", "our" … one of its kind.
+    definite: bool = False
     #: Who is meant by a subject that is not named: "user", "team" or "".
     who: str = ""
     keys: tuple[str, ...] = ()
@@ -68,6 +70,7 @@ class Clause:
 
 _SENTENCE = re.compile(r"(?<!\b(?:Dr|Mr|Ms|St|No|vs)\.)(?<!\b(?:Mrs|e\.g|i\.e)\.)(?<=[.!?])\s+(?=\S)|[\n;。！？]+|\.\s*$")
 _BLANK = " \t\r\n;*-•"
+_DEFINITE = ("the", "our", "my", "their", "its", "your", "his", "her")
 _CJK_NEGATIONS = frozenset("不没沒别別未勿非")
 
 
@@ -142,6 +145,9 @@ def _clause(raws: list[Raw], *, asked: bool) -> Clause:
             negations += 1
         tokens.append(Token(key, each.kind, each.raw, part, each.measure, link))
     event = _event(raws, start, verb_at, verb_end, copular)
+    definite = start < len(raws) and raws[start].raw in _DEFINITE
+    if copular and verb in lex.COPULA and _names_first(raws, start, verb_at, verb_end):
+        tokens, definite = _turned(tokens), True
     return Clause(
         tuple(tokens),
         lex.DENIALS.get(verb, verb),
@@ -154,11 +160,42 @@ def _clause(raws: list[Raw], *, asked: bool) -> Clause:
         tentative=TENTATIVE in marks or asked,
         event=event,
         former=former,
+        definite=definite,
         who=next(
             (lex.SELF[each.raw] for each, part in zip(raws, parts, strict=True) if part in ("subject", "lead") and each.raw in lex.SELF), ""
         ),
         keys=tuple(token.key for token in tokens),
     )
+
+
+def _names_first(raws: Sequence[Raw], start: int, verb_at: int, verb_end: int) -> bool:
+    """Whether a name is said to be the one of its kind: "Alice is the tech lead", which says what "The tech lead is Alice" says."""
+    called = raws[start:verb_at]
+    if not 0 < len(called) <= 2 or any(each.kind not in ("word", "name", "code") or _empty(each) for each in called):
+        return False
+    if any(each.key in lex.FUNCTIONAL | lex.ROLES for each in called):
+        return False
+    after = verb_end + 1
+    while after < len(raws) and raws[after].raw in ("now", "currently", "still", "not"):
+        after += 1
+    if after >= len(raws) or raws[after].raw not in _DEFINITE:
+        return False
+    return not any(each.key in lex.PLURAL_KIN for each in raws[after + 1 :])
+
+
+def _turned(tokens: Sequence[Token]) -> list[Token]:
+    """The tokens with what stands before the verb behind it, and the reverse."""
+    before = [replace(token, part="object") for token in tokens if token.part == "subject"]
+    turned = [token.part == "object" or (token.part in ("place", "circumstance") and token.kind != "number") for token in tokens]
+    after = [replace(token, part="subject") for token, turn in zip(tokens, turned, strict=True) if turn]
+    rest = [token for token, turn in zip(tokens, turned, strict=True) if not turn and token.part not in ("subject", "lead", "verb")]
+    return [
+        *(token for token in tokens if token.part == "lead"),
+        *after,
+        *(token for token in tokens if token.part == "verb"),
+        *before,
+        *rest,
+    ]
 
 
 def _empty(each: Raw) -> bool:

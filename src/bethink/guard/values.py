@@ -132,7 +132,8 @@ def _words_changed(mine: list[Token], theirs: list[Token], new: Clause, old: Cla
     apart = all(any(token.key in lex.DISTINGUISHING for token in side) for side in (mine, theirs))
     if "circumstance" in parts:
         told = new.changed and single and mine[0].value and theirs[0].value and shared
-        return 0.7 if told else 0.8 if alike and kinds[0] & kinds[1] & names.TIMELY and not apart else 0.0
+        settled = alike and kinds[0] & kinds[1] & (names.TIMELY | {"human language"}) and new.verb not in lex.OPEN and not apart
+        return 0.7 if told else 0.8 if settled else 0.0
     slot = new.copular and old.copular and functional(new) and functional(old)
     if apart and not slot:
         return 0.0
@@ -146,10 +147,16 @@ def _words_changed(mine: list[Token], theirs: list[Token], new: Clause, old: Cla
         return 0.0
     exact = all(token.kind == "code" for token in (*mine, *theirs))
     # One tool at a time for one job.
-    how = single and bool(shared) and mine[0].link == theirs[0].link == "how" and new.verb != "use"
+    named = single or (len(mine) <= 2 >= len(theirs) and all(token.kind != "word" for token in (*mine, *theirs)))
+    how = named and bool(shared) and mine[0].link == theirs[0].link == "how" and new.verb not in lex.COMPANY
     if new.copular and _passive_agent(new, old, mine, theirs):
         return 0.85
-    return _by_verb(new, old, parts, alike=alike, exact=exact, told=new.changed, tied=any(token.link for token in mine), how=how)
+    tied = any(token.link for token in mine)
+    if tied and not new.changed and new.verb not in lex.COPULA and _which_one(mine, new) and _which_one(theirs, old):
+        return 0.0
+    if not new.changed and new.verb in lex.COMPANY and mine[0].link == theirs[0].link == "how":
+        return 0.0
+    return _by_verb(new, old, parts, alike=alike, exact=exact, told=new.changed, tied=tied, how=how)
 
 
 def _compatible(mine: list[Token], theirs: list[Token], new: Clause) -> bool:
@@ -172,9 +179,18 @@ def _bare(mine: list[Token], theirs: list[Token], new: Clause) -> bool:
     return both and (new.changed or mine[0].value) and new.verb in lex.EXCLUSIVE and all(token.link for token in (*mine, *theirs))
 
 
+def _which_one(tokens: list[Token], clause: Clause) -> bool:
+    """Whether plain words tell which of several is meant: "to the orders topic", "in the billing service"."""
+    after = clause.tokens.index(tokens[-1]) + 1
+    if after >= len(clause.tokens) or any(token.kind != "word" for token in tokens):
+        return False
+    head = clause.tokens[after]
+    return head.kind == "word" and head.part == tokens[-1].part and head.link == tokens[-1].link
+
+
 def _passive_agent(new: Clause, old: Clause, mine: list[Token], theirs: list[Token]) -> bool:
     """Whether only the names behind the verb differ: "is orchestrated by Airflow"; many may use or read a thing, so not there."""
-    told = new.verb == old.verb and new.verb not in lex.COPULA and new.verb not in lex.OPEN and new.verb != "use"
+    told = new.verb == old.verb and new.verb not in lex.COPULA and new.verb not in lex.OPEN | lex.ANYWHERE
     return told and len(mine) == len(theirs) == 1 and mine[0].kind == theirs[0].kind == "name"
 
 
@@ -183,10 +199,17 @@ def _by_verb(new: Clause, old: Clause, parts: set[str], *, alike: bool, exact: b
     if new.copular or verb in lex.COPULA or verb == "=":
         if keys_of(new, "subject") & lex.PLURAL_KIN and not told:
             return 0.0
-        return 0.9 if verb in lex.PLACING or verb in lex.EXCLUSIVE or functional(new) or alike or exact or told else 0.0
+        if verb in lex.ANYWHERE and tied and not told and not exact:
+            return 0.0
+        if verb in lex.PLACING or verb in lex.EXCLUSIVE or functional(new) or alike or exact or told:
+            return 0.9
+        # "is done in Bugsnag": what is done somewhere is done there.
+        return 0.8 if tied and verb not in lex.OPEN | lex.COPULA | lex.ANYWHERE else 0.0
+    if how and alike:
+        return 0.85
     if verb in lex.OPEN:
         return 0.75 if told and alike else 0.0
-    if "place" in parts and how:
+    if how and ("place" in parts or verb == "go"):
         return 0.85
     if "place" in parts:
         return 0.88 if alike or exact or told or verb in lex.PLACING else 0.0
@@ -263,9 +286,11 @@ def kinds_of(tokens: Sequence[Token]) -> frozenset[str]:
 
 
 def functional(clause: Clause) -> bool:
-    """Whether a clause is about something of which there is one."""
-    subject = [token.key for token in clause.tokens if token.part == "subject"]
-    return bool(set(subject) & lex.FUNCTIONAL)
+    """Whether a clause is about something of which there is one: by its head, or "the engineer on duty is Priya"."""
+    if keys_of(clause, "subject") & (lex.FUNCTIONAL | lex.ROLES):
+        return True
+    said_to_be = [token for token in clause.tokens if token.part == "object"]
+    return clause.definite and clause.verb in lex.COPULA and bool(said_to_be) and all(token.kind == "name" for token in said_to_be)
 
 
 def keys_of(clause: Clause, *parts: str) -> frozenset[str]:
