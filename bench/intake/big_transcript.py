@@ -93,10 +93,9 @@ def main() -> None:
         figures = measure(given.megabytes, Path(folder))
     print(json.dumps(figures, indent=2))
     if given.markdown:
-        rows = "\n".join(f"| {name.replace('_', ' ')} | {value:,} |" for name, value in figures.items())
-        given.markdown.write_text(
-            f"One large transcript, imported by `bethink import`:\n\n| measure | value |\n|---|---|\n{rows}\n", "utf-8"
-        )
+        head = " | ".join(name.replace("_", " ") for name in figures)
+        row = " | ".join(f"{value:,}" for value in figures.values())
+        given.markdown.write_text(f"| {head} |\n|{'---|' * len(figures)}\n| {row} |\n", "utf-8")
 
 
 if __name__ == "__main__":
