@@ -14,6 +14,10 @@ pytestmark = pytest.mark.slow
 KEY = "test" + "-key-of-the-schema"
 #: What a schema cannot say (that a time exists, that it ends after it begins) is answered 422 about values that it allows.
 CONFIG = """
+# DELETE forgets: what was forgotten can be read and restored until it is purged.
+[checks.use_after_free]
+enabled = false
+
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 422, 429, "5xx"]
 """

@@ -99,15 +99,20 @@ def _middleware(settings: Settings, server: Server) -> list[Middleware]:
 
 
 def _linked(document: dict[str, Any]) -> None:
-    """Says which operations take the id of a memory that was stored (OpenAPI links)."""
-    links = {
-        operation["operationId"]: {"operationId": operation["operationId"], "parameters": {"id": "$response.body#/id"}}
-        for path, operations in document["paths"].items()
-        for operation in operations.values()
-        if "/memories/{id}" in path and "{target}" not in path
-    }
-    for status in ("200", "201"):
-        document["paths"]["/api/memories"]["post"]["responses"][status]["links"] = links
+    """Says which operations take the id of a memory that was stored, the name of a space or a user that was made (OpenAPI links)."""
+    for made, statuses, part, parameter, field in (
+        ("/api/memories", ("200", "201"), "/memories/{id}", "id", "id"),
+        ("/api/spaces", ("201",), "/spaces/{space}", "space", "space"),
+        ("/api/users", ("201",), "/users/{name}", "name", "name"),
+    ):
+        links = {
+            operation["operationId"]: {"operationId": operation["operationId"], "parameters": {parameter: f"$response.body#/{field}"}}
+            for path, operations in document["paths"].items()
+            for operation in operations.values()
+            if part in path and "{target}" not in path and "{user}" not in path
+        }
+        for status in statuses:
+            document["paths"][made]["post"]["responses"][status]["links"] = links
 
 
 def allowed(scope: Scope) -> str:

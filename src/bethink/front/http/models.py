@@ -173,6 +173,15 @@ class Loan(Returned):
     permission: Literal["read", "write"] = "read"
 
 
+class SharedWith(Asked):
+    shared_with: Name
+    permission: Literal["read", "write"] = "read"
+
+
+class TagSharedWith(SharedWith):
+    tag: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+
+
 class Migration(Asked):
     to: Literal["vault", "aes", "local"] | None = Field(default=None, description="The tier to move to; the preferred one unless named.")
 

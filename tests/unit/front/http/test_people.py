@@ -103,6 +103,17 @@ def test_a_loan_and_its_end(world: World, boss: str, monkeypatch: pytest.MonkeyP
         assert ask(world, ben_key, "GET", "/api/shares").json()["received"][0]["owner"] == ann
         assert len(ask(world, ann_key, "POST", "/api/unshare", what).json()["taken"]) == 1
         assert read().status_code == 404
+    # The same by the routes of claude-memory-mcp.
+    for path, query, body in (
+        (f"/api/memories/{one}/share", f"/{ben}", {}),
+        ("/api/memories/share-tag", f"?tag=birds&shared_with={ben}", {"tag": "birds"}),
+    ):
+        assert ask(world, ann_key, "POST", path, {"shared_with": ben, **body}).json()["shared_with"] == ben
+        assert [memory["shared_by"] for memory in ask(world, ben_key, "GET", "/api/memories/shared-with-me").json()["memories"]] == [ann]
+        assert ask(world, ben_key, "POST", "/api/memories/recall", {"context": "heron"}).json()["memories"][0]["shared_by"] == ann
+        assert len(ask(world, ann_key, "GET", "/api/memories/my-shares").json()["shares"]) == 1
+        assert ask(world, ann_key, "DELETE", path + query).status_code == 200
+        assert ask(world, ben_key, "GET", "/api/memories/shared-with-me").json() == {"memories": []}
     # Whom the environment names is a user, too.
     assert ask(world, ann_key, "POST", "/api/share", {"to": "alice", "id": one}).status_code == 200
     assert ask(world, world.keys["alice"], "GET", f"/api/memories/{one}").status_code == 200

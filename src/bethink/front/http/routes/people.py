@@ -1,15 +1,20 @@
-"""Who may come in, the spaces that people share, and what they lend each other."""
+"""Who may come in, the spaces that people share, and what they lend each other.
+
+The routes below `/api/memories` are those of claude-memory-mcp's API.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from bethink.front import fields, shapes
 from bethink.front.http.deps import ERRORS, Reads, Rules, Writes, answer, router, server_of
-from bethink.front.http.models import Loan, NewSpace, NewUser, Place, Renewal, Returned
+from bethink.front.http.models import Loan, NewSpace, NewUser, Place, Renewal, Returned, SharedWith, TagSharedWith
+from bethink.front.http.routes.memories import Id, whole
+from bethink.model import Filter, Grant
 
 routes = router("people")
 #: Their answers hold keys, which are shown once and kept nowhere: they are not repeated for an Idempotency-Key.
@@ -115,3 +120,49 @@ def unshare(memories: Writes, asked: Returned) -> Response:
     """Take back what was lent, from one user or space, or without `to` from all."""
     taken = memories.unshare(asked.to, id=asked.id, tag=asked.tag, project=asked.project)
     return answer({"action": "unshared", "taken": [shapes.grant(one) for one in taken]})
+
+
+@routes.get("/api/memories/shared-with-me")
+def shared_with_me(memories: Reads, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Response:
+    """The newest memories that others lend to one, with who does. What is in one's spaces is not lent."""
+    owners = dict.fromkeys(grant.owner for grant in memories.access.grants)
+    found = [memory for owner in owners for memory in memories.list(Filter(owner=owner), limit=limit).memories]
+    newest = sorted(found, key=lambda memory: memory.created_at, reverse=True)[:limit]
+    return answer({"memories": [{**whole(memory), "shared_by": memory.owner} for memory in newest]})
+
+
+@routes.get("/api/memories/my-shares")
+def my_shares(memories: Reads) -> Response:
+    """What one lends to others."""
+    return answer({"shares": [_shared(grant) for grant in memories.shared().given]})
+
+
+@routes.post("/api/memories/share-tag")
+def share_tag(memories: Writes, asked: TagSharedWith) -> Response:
+    """Lend everything with a tag."""
+    return answer(_shared(memories.share(asked.shared_with, tag=asked.tag, permission=asked.permission)))
+
+
+@routes.delete("/api/memories/share-tag")
+def unshare_tag(
+    memories: Writes, tag: Annotated[str, Query(max_length=500)], shared_with: Annotated[str, Query(max_length=500)]
+) -> Response:
+    """Take a tag back."""
+    return answer({"action": "unshared", **_shared(memories.unshare(shared_with, tag=tag)[0])})
+
+
+@routes.post("/api/memories/{id}/share")
+def share_one(memories: Writes, id: Id, asked: SharedWith) -> Response:
+    """Lend one memory."""
+    return answer(_shared(memories.share(asked.shared_with, id=id, permission=asked.permission)))
+
+
+@routes.delete("/api/memories/{id}/share/{user}")
+def unshare_one(memories: Writes, id: Id, user: Name) -> Response:
+    """Take one memory back."""
+    return answer({"action": "unshared", **_shared(memories.unshare(user, id=id)[0])})
+
+
+def _shared(grant: Grant) -> dict[str, Any]:
+    name = {"memory": "memory_id", "tag": "tag", "project": "project"}[grant.kind]
+    return {name: grant.value, "owner": grant.owner, "shared_with": grant.grantee, "permission": grant.permission}

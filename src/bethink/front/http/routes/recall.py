@@ -15,6 +15,7 @@ from bethink.front.http.models import Candidate, Question, Recalled
 from bethink.front.http.routes.memories import Id
 from bethink.model import Filter as Where
 from bethink.model import Hit
+from bethink.service.memories import Memories
 
 routes = router("recall")
 #: Characters of a hit's snippet.
@@ -34,7 +35,11 @@ def recall(memories: Reads, asked: Question) -> Response:
     if threshold is not None:
         given.setdefault("min_score", threshold)
     recalled = memories.recall(fields.query_of(given, memories))
-    shape: dict[str, Any] = {"memories": [_hit(hit) for hit in recalled.hits], "took_ms": recalled.took_ms, "notes": list(recalled.notes)}
+    shape: dict[str, Any] = {
+        "memories": [_hit(hit, memories) for hit in recalled.hits],
+        "took_ms": recalled.took_ms,
+        "notes": list(recalled.notes),
+    }
     return answer(shape)
 
 
@@ -49,7 +54,7 @@ def check(memories: Reads, asked: Candidate) -> Response:
 @routes.get("/api/memories/{id}/related")
 def related(memories: Reads, id: Id, limit: Annotated[int, Query(ge=1, le=100)] = 3) -> Response:
     """The memories nearest to one."""
-    return answer({"memories": [_hit(hit) for hit in memories.similar(id, limit)]})
+    return answer({"memories": [_hit(hit, memories) for hit in memories.similar(id, limit)]})
 
 
 @routes.get("/api/context")
@@ -81,9 +86,11 @@ def preferences(memories: Reads, project: Filter = None) -> Response:
     return answer(groups)
 
 
-def _hit(hit: Hit) -> dict[str, Any]:
+def _hit(hit: Hit, memories: Memories) -> dict[str, Any]:
     """A hit as `shapes.hit` has it, and what clients of other systems look for."""
     found = hit.memory
     shape = shapes.hit(hit)
     shape.update(rank=shape["score"], sim=shape["score"], title=text.title(found.content), snippet=found.content[:_SNIPPET])
+    if found.owner not in memories.access.readable:
+        shape["shared_by"] = found.owner
     return shape
