@@ -290,8 +290,7 @@ def _left(space: str, name: str | None, user: str | None, as_json: bool, sentenc
 
 def _remote() -> bool:
     """Whether the server rules over who sees what: this machine holds a copy."""
-    settings = settings_of()
-    return bool(settings["MEMORY_API_KEY"]) and not settings["DATABASE_URL"]
+    return settings_of().mode != "local"
 
 
 def _asked(user: str | None, here: Callable[[Memories], Shape], method: str, path: str, body: Shape | None = None) -> Shape:
