@@ -175,6 +175,8 @@ class Draft:
     valid_from: datetime | None = None
     valid_until: datetime | None = None
     expires_at: datetime | None = None
+    #: Since when it no longer holds, where the status is superseded: from an export.
+    superseded_at: datetime | None = None
     client: str | None = None
     agent: str | None = None
     session: str | None = None

@@ -108,7 +108,7 @@ def draft_of(given: Fields, here: Scope, now: datetime, **defaults: Any) -> Draf
         values["owner"] = owner_of(space)
     if (importance := number(given, "importance")) is not None:
         values["importance"] = importance
-    for name in ("created_at", "valid_from", "valid_until", "expires_at"):
+    for name in ("created_at", "valid_from", "valid_until", "expires_at", "superseded_at"):
         values[name] = moment(given, name, now)
     if (ttl := words(given, "ttl")) is not None:
         values["expires_at"] = expiry(ttl, now)

@@ -85,6 +85,7 @@ def memory_of(draft: Draft, owner: str, writer: Writer, now: datetime) -> Memory
         valid_from=draft.valid_from,
         valid_until=draft.valid_until,
         expires_at=draft.expires_at,
+        superseded_at=max(created, draft.superseded_at) if draft.superseded_at and draft.status == "superseded" else None,
         client=draft.client or writer.client,
         agent=draft.agent or writer.agent,
         session=draft.session or writer.session,

@@ -163,6 +163,7 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "seal",
         "detection",
         "captured",
+        "sync",
         "sessions",
     }
     assert {one["name"]: one["origin"] for one in report["settings"]}["MEMORY_HOME"] == "environment"
@@ -237,3 +238,24 @@ def test_import_of_prose_stores_it_in_parts(run: Run, tmp_path: Path) -> None:
     assert answered(run("import", "--text", str(file), "--json"))["memories"] == 0
     file.write_bytes(b"\xff\xfe")
     assert run("import", "--text", str(file)).exit_code == 2
+
+
+def test_since_when_something_is_superseded_survives_an_export(run: Run, add: Add, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = add("the port is 5432", "--created-at", "2026-01-01")
+    add("the port is 5433", "--created-at", "2026-02-01", "--supersedes", old)
+    before = answered(run("show", old, "--json"))
+    assert (before["status"], before["superseded_at"]) == ("superseded", "2026-02-01T00:00:00+00:00")
+    file = tmp_path / "every.json"
+    file.write_text(run("export", "--every-status").stdout)
+    monkeypatch.setenv("MEMORY_HOME", str(tmp_path / "another"))
+    assert answered(run("import", str(file), "--json"))["added"] == 2
+    after = answered(run("show", old, "--json"))
+    assert {**after, "links": [], "seq": 0, "updated_at": ""} == {
+        **before,
+        "links": [],
+        "seq": 0,
+        "updated_at": "",
+        "version": after["version"],
+    }
+    asked = ("list", "--as-of", "2026-01-15", "--json")
+    assert [one["content"] for one in answered(run(*asked))["memories"]] == ["the port is 5432"]

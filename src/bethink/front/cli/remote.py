@@ -73,7 +73,7 @@ class RemoteMemories:
         return Reach(projects=(self._whole(name),) if name else (), task=task or self.here.task)
 
     def remember(self, draft: Draft) -> Stored:
-        given = _given(draft, "by_hand", "verbatim", "sensitive", "owner", "scope")
+        given = _given(draft, "by_hand", "verbatim", "sensitive", "owner", "scope", "superseded_at")
         given["content"] = draft.content
         given |= _place(draft.scope) | ({"space": draft.owner.removeprefix(SPACE)} if draft.owner else {})
         if draft.sensitive:
