@@ -66,7 +66,7 @@ def table(name: str) -> Mapping[str, Tool]:
     Raises:
         InvalidInput: there is no such set.
     """
-    return {tool.name: tool for tool in toolsets.named(name)}
+    return {tool.name: tool for tool in toolsets.named(name, served=True)}
 
 
 def scope_of(tool: Tool) -> str:

@@ -75,15 +75,23 @@ _SETS: dict[str, Callable[[], tuple[Tool, ...]]] = {
 NAMES = tuple(_SETS)
 
 
-def named(name: str) -> tuple[Tool, ...]:
+def named(name: str, *, served: bool = False) -> tuple[Tool, ...]:
     """The tools of a set in their fixed order.
+
+    Args:
+        served: by a server that keeps the memories of several people; claude-memory-mcp has more tools there.
 
     Raises:
         InvalidInput: there is no such set.
     """
     if name not in _SETS:
         raise InvalidInput(f"No toolset {name!r}.", hint=f"Choose one of: {', '.join(NAMES)}.")
-    return _SETS[name]()
+    tools = _SETS[name]()
+    if served and name in ("claude-memory-mcp", "all"):
+        from bethink.front.mcp.compat import claude_memory_mcp_sharing
+
+        return _unique(tools, claude_memory_mcp_sharing.TOOLS)
+    return tools
 
 
 def _unique(*sets: Iterable[Tool]) -> tuple[Tool, ...]:

@@ -120,6 +120,30 @@ def test_a_loan_and_its_end(world: World, boss: str, monkeypatch: pytest.MonkeyP
     assert ask(world, ann_key, "POST", "/api/share", {"to": "nobody-here", "id": one}).status_code == 404
 
 
+def test_the_sharing_tools_of_claude_memory_mcp(world: World, boss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_KEPT_SECONDS", 0)
+    (ann, ann_key), (ben, ben_key) = (added(world, boss) for _ in range(2))
+    one = ask(world, ann_key, "POST", "/api/memories", {"content": "the heron stands still", "tags": ["birds"]}).json()["id"]
+
+    def call(key: str, tool: str, **arguments: Any) -> str:
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
+        headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
+        answer = ask(world, key, "POST", "/mcp?tools=claude-memory-mcp", message, **headers).json()["result"]
+        return str(answer["content"][0]["text"])
+
+    for share, unshare, what in (
+        ("memory_share", "memory_unshare", {"id": f"#{one}"}),
+        ("memory_share_tag", "memory_unshare_tag", {"tag": "birds"}),
+    ):
+        assert ben in call(ann_key, share, shared_with=ben, **what)
+        assert f"(from {ann}) the heron" in call(ben_key, "memory_shared_with_me")
+        assert ben in call(ann_key, "memory_my_shares")
+        assert call(ann_key, share, shared_with="nobody-here", **what).startswith("Error: ")
+        assert ben in call(ann_key, unshare, shared_with=ben, **what)
+        assert call(ben_key, "memory_shared_with_me") == "No memories shared with you"
+    assert call(ann_key, "memory_my_shares") == "You have not shared any memories"
+
+
 def test_a_caged_account_shares_nothing(world: World) -> None:
     for path, body in (("/api/share", {"to": "bob", "tag": "x"}), ("/api/spaces", {"name": "cagedspace"})):
         assert ask(world, world.keys["caged"], "POST", path, body).status_code == 403
