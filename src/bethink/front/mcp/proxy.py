@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import IO, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from bethink.errors import ConfigError
 
@@ -52,6 +52,9 @@ class Proxy:
         self._address = address
         path = address.path.rstrip("/").removesuffix("/mcp")
         self._path = f"{path}/mcp?tools={quote(toolset)}"
+        self._via = _proxy_for(address)
+        if self._via and address.scheme == "http":
+            self._path = f"http://{address.netloc}{self._path}"
         # Header values are Latin-1; what is not (a folder's name) is sent as bytes of UTF-8.
         self._headers = {name: value.encode("utf-8", "replace").decode("latin-1") for name, value in headers.items()}
         self._out = out
@@ -149,6 +152,8 @@ class Proxy:
     def _exchange(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
         connection = self._connection()
         try:
+            if self._via and self._address.scheme == "http":
+                headers = {**headers, **_credentials(self._via)}
             connection.request("POST", self._path, body, dict(headers))
             answer = connection.getresponse()
             return answer.status, answer.headers.get("Content-Type", ""), answer.read()
@@ -162,7 +167,12 @@ class Proxy:
         if connection is None:
             kind = http.client.HTTPSConnection if self._address.scheme == "https" else http.client.HTTPConnection
             assert self._address.hostname is not None
-            connection = self._local.connection = kind(self._address.hostname, self._address.port, timeout=_TIMEOUT)
+            via = self._via
+            host, port = (via.hostname, via.port) if via else (self._address.hostname, self._address.port)
+            assert host is not None
+            connection = self._local.connection = kind(host, port, timeout=_TIMEOUT)
+            if via and self._address.scheme == "https":
+                connection.set_tunnel(self._address.hostname, self._address.port, _credentials(via))
         return connection
 
     def _failed(self, message: Json, said: str, hint: str = "Go on without memory; try again later.") -> Json:
@@ -191,6 +201,24 @@ def serve(server: str, headers: Mapping[str, str], toolset: str) -> int:
     proxy = Proxy(server, headers, toolset, sys.stdout.buffer)
     proxy.run(sys.stdin.buffer)
     return 0
+
+
+def _proxy_for(address: SplitResult) -> SplitResult | None:
+    """The proxy of the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY) for an address."""
+    from urllib.request import getproxies, proxy_bypass
+
+    named = getproxies().get(address.scheme)
+    if not named or proxy_bypass(address.netloc):
+        return None
+    via = urlsplit(named if "://" in named else f"http://{named}")
+    return via if via.hostname else None
+
+
+def _credentials(via: SplitResult) -> dict[str, str]:
+    if via.username is None:
+        return {}
+    plain = f"{unquote(via.username)}:{unquote(via.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(plain.encode()).decode()}"}
 
 
 def _texts(value: Any) -> Iterator[str]:
