@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kit import netns
+from kit import mcp, netns
 from kit.chaos import Chaos
 from kit.serve import free_port
 from kit.storm import BETHINK, Outcome, Served, Writer, storm
@@ -100,8 +101,21 @@ def test_a_wrong_key_is_said_and_forgiven(server: Served, tmp_path: Path, key: s
     assert status["bytes_sent"] > 100 and status["bytes_received"] > 100
     metrics = writer.bethink("sync", "--metrics").stdout
     assert "bethink_sync_pending 0" in metrics and "bethink_sync_last_success_timestamp_seconds" in metrics
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30) as answer:
+        counted = answer.read().decode()
+    assert 'bethink_sync_changes_total{result="applied"} 1.0' in counted and 'bethink_sync_bytes_total{direction="in"}' in counted
     doctor = json.loads(writer.bethink("doctor", "--json", MEMORY_API_KEY=key).stdout)
     assert doctor["mode"] == "hybrid" and doctor["sync"]["refused"] == 0
+
+
+def test_a_count_says_what_the_server_does_not_have(tmp_path: Path, key: str) -> None:
+    settings = {"MEMORY_API_URL": f"http://127.0.0.1:{free_port()}", "MEMORY_API_KEY": key, "MEMORY_EMBEDDER": "none"}
+    with mcp.Bare(tmp_path / "home", env=settings) as bare:
+        bare.shake()
+        bare.tool("memory_store", content="written while the server is away")
+        counted = bare.tool("memory_count")
+        assert counted["structuredContent"]["sync"].items() >= {"mode": "hybrid", "pending": 1, "refused": 0}.items()
+        assert "Not yet on the server: 1" in mcp.said(counted)
 
 
 def test_what_is_refused_is_in_the_doctors_report(server: Served, tmp_path: Path, key: str) -> None:

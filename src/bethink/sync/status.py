@@ -30,6 +30,8 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
     counts = log.summary()
     said = read_status(file)
     oldest = counts["oldest"]
+    # Before the first contact nothing is logged, and everything waits.
+    pending = counts["pending"] if bound or not is_on else len(log.ids_of(replica.user))
     return {
         "mode": "hybrid" if is_on else "local",
         "server": bound.get("url"),
@@ -37,7 +39,7 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
         "principal": bound.get("principal"),
         "owners": bound.get("owners", []),
         "cursor": log.fact("cursor"),
-        "pending": counts["pending"],
+        "pending": pending,
         "refused": counts["refused"],
         "conflicts": len(replica.store.revisions_named(replica.access, CONFLICT)),
         "lag_seconds": max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,

@@ -136,7 +136,9 @@ def count(desk: Desk, given: Json) -> Answer:
     said = f"{stats['total']} memories" + (f": {parts}." if parts else ".")
     standing = desk.standing()
     if standing or "sync" in stats:
-        sync = shape["sync"] = {"mode": "local", "pending": 0, "refused": 0, **stats.get("sync", {}), **(standing or {})}
+        # Before the first contact with the server everything waits.
+        counted = stats.get("sync") or {"pending": stats["total"] + stats["deleted"], "refused": 0}
+        sync = shape["sync"] = {"mode": "local", **counted, **(standing or {})}
         said += f" Not yet on the server: {sync['pending']}, refused by it: {sync['refused']}."
         if error := sync.get("last_error"):
             said += f" The server: {error['message']}"
