@@ -182,3 +182,23 @@ def test_entries_of_a_list_are_no_corrections(one: str, other: str) -> None:
 )
 def test_a_number_that_says_something_is_corrected(one: str, other: str) -> None:
     assert action(other, one) == "UPDATE"
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        ("Ines: Hey Bo! How was the trip?", "Ines: Hey Bob! I joined a choir last week. It meets on Tuesdays."),
+        ("Thanks, Bo! That means a lot.", "Thanks, Bob! I painted it for my sister. Painting calms me."),
+        ("It was wonderful, Ines. Everybody came.", "It was terrible, Ines. Nobody came to the second one, and it rained."),
+        ("You're welcome! I'm glad you liked it.", "You're welcome! I'm happy to help. Never give up!"),
+        ("Sounds great, Bo! Friday works.", "It was great! Thanks for having me."),
+    ],
+)
+def test_small_talk_corrects_nothing(known: str, said: str) -> None:
+    found = judge(said, [old(known)])
+    assert (found.action, found.target) == ("ADD", None)
+
+
+def test_one_statement_among_many_is_still_corrected() -> None:
+    known = "Alembic writes the migrations. They run at start."
+    assert judge("We switched to Atlas for migrations; Alembic is gone.", [old(known)]).target is not None

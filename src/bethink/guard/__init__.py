@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from bethink.guard.compare import OTHER, compare
 from bethink.guard.labels import labelled_apart
+from bethink.guard.lexicon import COPULA, LIGHT
 from bethink.guard.reading import Clause, read
 from bethink.guard.sieve import alike, related, sentences
 from bethink.guard.values import Finding
@@ -32,6 +33,8 @@ UPDATE = 0.75
 _LASTING = frozenset({"summaries", "entities", "relations"})
 #: Statements of one text that are compared with each of another's; the rest only when they are equal.
 _COMPARED = 8
+#: How sure a correction of one statement of many must be: among many, two that are alike by chance are found more often.
+_PLAIN = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ def _weighed(new: tuple[Clause, ...], old: tuple[Clause, ...], cosine: float | N
     for clause in left_new[:_COMPARED]:
         findings = [(one, compare(clause, one, trusted)) for one in left_old[:_COMPARED]]
         best = max(findings, key=lambda each: each[1].strength, default=None)
+        if best and best[1].kind == "changed" and not (_stands_alone(clause) and _stands_alone(best[0]) and best[1].strength >= _PLAIN):
+            continue
         if best and best[1].kind == "changed":
             corrected.append((best[0], best[1]))
         elif best and best[1].kind == "same":
@@ -132,6 +137,15 @@ def _weighed(new: tuple[Clause, ...], old: tuple[Clause, ...], cosine: float | N
     if not left_old and len(old) >= 3:
         return Finding("changed", 0.9, "It says all of it and more."), False
     return OTHER, False
+
+
+def _stands_alone(clause: Clause) -> bool:
+    """Whether one statement of many says on its own what it is about: "it was great" and "thanks, Ben" do not."""
+    if clause.ended or clause.former:
+        return True
+    telling = [token for token in clause.tokens if token.key not in LIGHT and token.part not in ("lead", "reason")]
+    named = any(token.part == "subject" for token in telling) or (clause.who and clause.verb not in COPULA)
+    return bool(clause.verb) and len(telling) >= (2 if named else 3)
 
 
 def _equal_statements(new: tuple[Clause, ...], old: tuple[Clause, ...]) -> tuple[set[int], set[int]]:
