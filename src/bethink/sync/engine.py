@@ -88,10 +88,11 @@ class Engine:
                     if replica is None or peer is None:
                         replica, peer = self._open(), self._connect()
                     pause = self._turn(replica, peer)
-                except BethinkError as error:
+                except Exception as error:
+                    # Whatever it is: what was written waits in the log, and the next round may do better.
                     self._failures += 1
                     pause = self._pause(None)
-                    self._tell(error, pause, peer)
+                    self._tell(_told(error), pause, peer)
                 self._wait(replica, peer, pause)
         except OSError:
             # A home that cannot be written: everything stays in the log.
@@ -186,3 +187,10 @@ class Engine:
         moved = (sent - self._counted[0], received - self._counted[1])
         self._counted = (sent, received)
         write_status(self._status, error, next_try=next_try, failures=self._failures, moved=moved)
+
+
+def _told(error: Exception) -> BethinkError:
+    """An error for the status file; of an unforeseen one only the kind, as its text may hold a content."""
+    if isinstance(error, BethinkError):
+        return error
+    return BethinkError(f"Unexpected {type(error).__name__} while replicating.", hint="`bethink sync` shows more; please report it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -254,3 +255,32 @@ def test_10_an_idle_round_fetches_nothing_and_no_edit_is_lost_silently(tmp_path:
         each.sync()
     (kept,) = one.store.revisions_named(one.replica.access, "conflict")
     assert "the port is 3" in kept.note and one.memories.get(memory.id).content == "the port is 2"
+
+
+def test_the_engine_goes_on_after_an_error_that_nobody_foresaw(tmp_path: Path, server: Server) -> None:
+    one = machine(tmp_path, server)
+    one.sync()
+    failed = threading.Event()
+
+    class Broken(Line):
+        def hello(self) -> Json:
+            if not failed.is_set():
+                failed.set()
+                raise RuntimeError("a bug, and a content in its text")
+            return dict(self.inner.hello())
+
+    engine = Engine(
+        lambda: Machine(tmp_path, "one", server).replica,
+        lambda: Broken(one.peer.inner),
+        lock=tmp_path / "lock",
+        status=tmp_path / "status",
+    )
+    one.say("written meanwhile")
+    engine.start()
+    end = time.monotonic() + 60
+    while not contents(server) and time.monotonic() < end:
+        if failed.is_set() and (tmp_path / "status").exists():
+            assert "a content" not in (tmp_path / "status").read_text()
+        time.sleep(0.05)
+    engine.stop()
+    assert contents(server) == ["written meanwhile"]
