@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bethink.hosts.base import HookEvent, Reply
     from bethink.intake.sessions import SessionState
     from bethink.render import Rendered
+    from bethink.warm.client import Question
     from bethink.warm.spot import Spot
 
 #: Seconds from the start after which the process ends, said something or not; for prompts MEMORY_HOOK_MS says it.
@@ -209,13 +210,15 @@ class _Call:
             return None
         from bethink.intake import sessions
 
-        state = sessions.load(self.home, event.session)._replace(prompt=self._masked(event.prompt))
+        state = sessions.load(self.home, event.session)
         before = ""
         if state.compacted and event.host in _SILENT_COMPACTION:
             before, state = self._brief(state)
-        # Written down before the search, which may run into the deadline: what was asked is captured all the same.
+        search = self._begun(event.prompt, state)
+        # Written down while the warm process searches: should that run into the deadline, what was asked is captured all the same.
+        state = state._replace(prompt=self._masked(event.prompt))
         sessions.save(self.home, event.session, state)
-        found = self._recalled(event.prompt, state)
+        found = self._found(search)
         if found and found["ids"]:
             sessions.save(self.home, event.session, state._replace(seen=(*state.seen, *found["ids"])))
         return _shown(before, found["text"] if found else "")
@@ -227,26 +230,30 @@ class _Call:
         from bethink.intake import sessions
 
         state = sessions.load(self.home, event.session)
-        found = self._recalled(event.error, state)
+        found = self._found(self._begun(event.error, state))
         if found and found["ids"]:
             sessions.save(self.home, event.session, state._replace(seen=(*state.seen, *found["ids"])))
         return _shown(found["text"] if found else "")
 
-    def _recalled(self, asked: str, state: SessionState) -> dict[str, Any] | None:
-        """Text, ids and tokens of what fits `asked`: from the warm process, else from the store by keywords."""
-        from bethink.warm.client import ask
+    def _begun(self, asked: str, state: SessionState) -> tuple[dict[str, Any], Question | None]:
+        """What is asked for, and that question put to the warm process, if there is one."""
+        from bethink.warm.client import put
 
-        project = self._project()
         request = {
             "op": "prompt",
             "prompt": asked[:_MAX_PROMPT],
-            "project": project,
+            "project": self._project(),
             "seen": state.seen,
             "budget": min(self.settings["MEMORY_HOOK_TOKENS"], self.max_context // _CHARACTERS),
             "session": self.event.session,
             "briefed": state.briefed,
         }
-        found = ask(self._spot(), request, max(_WARM_SHARE * self.watchdog.patience - self.watchdog.elapsed, 0.02))
+        return request, put(self._spot(), request, max(_WARM_SHARE * self.watchdog.patience - self.watchdog.elapsed, 0.02))
+
+    def _found(self, search: tuple[dict[str, Any], Question | None]) -> dict[str, Any] | None:
+        """Text, ids and tokens of what fits what was asked: from the warm process, else from the store by keywords."""
+        request, question = search
+        found = question.answer() if question else None
         warm = found is not None
         if found is None:
             rendered = self._cold(request)

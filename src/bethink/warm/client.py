@@ -11,20 +11,46 @@ from bethink.warm.spot import Spot
 _MAX_ANSWER = 64 * 1024 * 1024
 
 
-def ask(spot: Spot, request: dict[str, Any], timeout: float) -> dict[str, Any] | None:
-    """The answer of the warm process, None when there is none in `timeout` seconds."""
+class Question:
+    """A question that was put to the warm process and whose answer is still to be read."""
+
+    def __init__(self, connection: socket.socket, end: float) -> None:
+        self._connection = connection
+        self._end = end
+
+    def answer(self) -> dict[str, Any] | None:
+        """The answer; None when there is none in time."""
+        try:
+            with self._connection:
+                answer = json.loads(_all(self._connection, self._end))
+        # A nested answer that is too deep is a RecursionError; whoever sends it is not ours.
+        except (OSError, ValueError, RecursionError):
+            return None
+        return answer if isinstance(answer, dict) and "error" not in answer else None
+
+
+def put(spot: Spot, request: dict[str, Any], timeout: float) -> Question | None:
+    """Puts a question to the warm process, which is to be answered in `timeout` seconds from now; None when there is no such process."""
     end = time.monotonic() + timeout
     try:
         family, address, token = _address(spot)
-        with socket.socket(family, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout)
-            connection.connect(address)
-            connection.sendall(json.dumps({**request, "store": spot.store, "token": token}).encode() + b"\n")
-            answer = json.loads(_all(connection, end))
-    # A nested answer that is too deep is a RecursionError; whoever sends it is not ours.
+        connection = socket.socket(family, socket.SOCK_STREAM)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return answer if isinstance(answer, dict) and "error" not in answer else None
+    try:
+        connection.settimeout(timeout)
+        connection.connect(address)
+        connection.sendall(json.dumps({**request, "store": spot.store, "token": token}).encode() + b"\n")
+    except (OSError, ValueError):
+        connection.close()
+        return None
+    return Question(connection, end)
+
+
+def ask(spot: Spot, request: dict[str, Any], timeout: float) -> dict[str, Any] | None:
+    """The answer of the warm process, None when there is none in `timeout` seconds."""
+    question = put(spot, request, timeout)
+    return question.answer() if question else None
 
 
 def _address(spot: Spot) -> tuple[socket.AddressFamily, Any, str]:
