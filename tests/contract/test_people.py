@@ -14,7 +14,9 @@ from bethink.model import Changes, Draft, Filter, Grant, Query, Scope
 from bethink.seal import chain
 from bethink.service.memories import Memories
 from bethink.service.people import SCOPES, SYSTEM, People, Principal, Refused
+from bethink.service.persons import grant_value
 from bethink.service.sealing import LazySeal
+from bethink.service.spaces import MOST_GRANTS
 from bethink.stores.base import Store
 from kit.memories import NOW
 
@@ -286,6 +288,47 @@ class TestLoans:
         for to, what in (("nobody", {"tag": "x"}), ("bob", {"id": theirs.id}), ("space:none", {"tag": "x"}), ("@people", {"tag": "x"})):
             with pytest.raises(NotFound):
                 mine.share(to, **what)
+
+    def test_as_many_loans_as_can_be(self, of: Callable[..., Memories], people: People) -> None:
+        one = of("ann").remember(Draft("one apple", tags=("t1",))).memory
+        with people._store.write(people._access) as tx:
+            for n in range(MOST_GRANTS - 1):
+                kind, value = (("tag", f"t{n}"), ("memory", f"m{n}"))[n % 2]
+                tx.state_put("grant", f"ann\n{kind}\n{value}\nbob", grant_value(Grant("ann", kind, value, "bob")))
+        of("ann").share("bob", id=one.id)
+        of("ann").share("bob", id=one.id, permission="write")
+        with pytest.raises(Conflict):
+            of("ann").share("bob", tag="one too many")
+        of("cid").share("bob", tag="of another")
+        assert contents(of("bob")) == ["one apple"]
+        of("bob").revise(one.id, Changes(importance=0.9))
+
+    @pytest.mark.parametrize("odd", ["\x00", "a\x00b", "\udc80", "\U0010ffff", "' OR 1=1 --", "%", "x" * 5000, "\n", "🦄"])
+    def test_odd_names_are_nobodys(self, of: Callable[..., Memories], people: People, odd: str) -> None:
+        mine = of("ann")
+        mine.create_space("team")
+        attempts = (
+            lambda: mine.share(odd, tag="x"),
+            lambda: mine.share("space:" + odd, tag="x"),
+            lambda: mine.share("bob", id=odd),
+            lambda: mine.unshare(odd, tag="x"),
+            lambda: mine.unshare(tag=odd),
+            lambda: mine.create_space(odd),
+            lambda: mine.invite(odd, "bob"),
+            lambda: mine.invite("team", odd),
+            lambda: mine.change_role("team", odd, "reader"),
+            lambda: mine.join_space(odd),
+            lambda: mine.leave_space("team", odd),
+            lambda: mine.space_members(odd),
+            lambda: people.revoke(odd),
+            lambda: people.rotate(odd),
+            lambda: people.revoke_key(odd),
+            lambda: people.user(odd),
+        )
+        for attempt in attempts:
+            with pytest.raises((InvalidInput, NotFound)):
+                attempt()
+        assert refused(people, odd) == refused(people, f"bth_{odd}_x") == "unknown key"
 
     def test_a_service_account_of_a_project_shares_nothing(self, of: Callable[..., Memories]) -> None:
         caged = of("ann", "cage")

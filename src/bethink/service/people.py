@@ -34,7 +34,7 @@ from bethink.service.persons import (
     stored,
     user_of,
 )
-from bethink.service.spaces import Spaces
+from bethink.service.spaces import Spaces, known
 from bethink.stores.base import Transaction
 
 __all__ = [
@@ -151,7 +151,7 @@ class People(Spaces):
             NotFound: no such user.
         """
         with self._writing() as tx:
-            found = tx.state_get("user", user)
+            found = known(tx, "user", user)
             if found is None:
                 raise no_user(user)
             self._revoke_keys(tx, user)
@@ -165,7 +165,7 @@ class People(Spaces):
             NotFound: no such key.
         """
         with self._writing() as tx:
-            value = tx.state_get("key", id)
+            value = known(tx, "key", id)
             if value is None:
                 raise NotFound(f"No key {id!r}.", hint="`bethink users list` shows the numbers of keys.")
             tx.state_put("key", id, {**value, "revoked_at": value.get("revoked_at") or self._now().isoformat()})
@@ -214,7 +214,7 @@ class People(Spaces):
         return Access(name, readable, writable, principal.project, lent)
 
     def _active(self, tx: Transaction, name: str) -> None:
-        found = tx.state_get("user", name)
+        found = known(tx, "user", name)
         if found is None:
             raise no_user(name)
         if found.get("revoked_at"):

@@ -79,13 +79,18 @@ class Refused:
     reason: str
 
 
+def is_name(name: str) -> bool:
+    """Whether something can be a user's or a space's name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def checked_name(name: str) -> str:
     """`name`, if it can be a user's or a space's.
 
     Raises:
         InvalidInput: it cannot.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidInput(f"Not a name: {name!r}.", hint="Use 1 to 63 letters, digits and any of _ . -, beginning with a letter or digit.")
     return name
 

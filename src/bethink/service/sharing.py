@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bethink import text
 from bethink.errors import Conflict, Forbidden, InvalidInput, NotFound
 from bethink.model import Grant
 from bethink.service.people import SPACE, Member, People
@@ -112,6 +113,7 @@ class Sharing(Sealing):
         if len(named) != 1:
             raise InvalidInput("Name one memory, one tag or one project.", hint="An id, or `--tag TAG`, or `--project PROJECT`.")
         kind, value = named[0]
+        value = text.checked(value, kind)
         if kind == "project":
             return kind, self._projects_named(value)[0]
         if kind == "tag":

@@ -21,11 +21,15 @@ from bethink.service.persons import (
     checked_name,
     grant_key,
     grant_value,
+    is_name,
     no_space,
     no_user,
     not_in,
 )
 from bethink.stores.base import Store, Transaction
+
+#: Single things that one user may lend another: each makes every question of the other's longer.
+MOST_GRANTS = 500
 
 
 class Spaces:
@@ -141,6 +145,9 @@ class Spaces:
             raise InvalidInput("It is yours already.", hint="Name somebody else.")
         grant = Grant(owner, kind, value, grantee, permission)
         with self._writing() as tx:
+            pair = [each for each in tx.states("grant").values() if (each["owner"], each["grantee"]) == (owner, grantee)]
+            if len(pair) >= MOST_GRANTS and grant_key(grant) not in map(_key_of, pair):
+                raise Conflict(f"{MOST_GRANTS} things are shared with {grantee} already.", hint="Share a tag or a project, or use a space.")
             if grantee.startswith(SPACE):
                 space = grantee.removeprefix(SPACE)
                 if owner not in _members(tx, space):
@@ -185,9 +192,18 @@ class Spaces:
             yield tx
 
     def _must_be_somebody(self, tx: Transaction, name: str) -> None:
-        found = tx.state_get("user", name)
+        found = known(tx, "user", name)
         if name not in self._known and (found is None or found.get("revoked_at")):
             raise no_user(name)
+
+
+def _key_of(value: Mapping[str, Any]) -> str:
+    return grant_key(Grant(**value))
+
+
+def known(tx: Transaction, namespace: str, name: str) -> dict[str, Any] | None:
+    """What is kept under a name; of what cannot be a name nothing is, and no database is asked for it."""
+    return tx.state_get(namespace, name) if is_name(name) else None
 
 
 def _members(tx: Transaction, space: str) -> dict[str, Member]:

@@ -70,9 +70,11 @@ def writable(where: Where, access: Access) -> None:
 
 def _reachable(where: Where, access: Access, owners: Sequence[str], grants: Sequence[Grant]) -> None:
     choices = [f"m.owner IN ({', '.join(where.bind(owner) for owner in owners)})"] if owners else []
+    lent: dict[tuple[str, str], list[str]] = {}
     for grant in grants:
-        choices.append(f"m.owner = {where.bind(grant.owner)} AND {_lent(where, grant)}")
-    where.add(" OR ".join(f"({choice})" for choice in choices) or "1 = 0")
+        lent.setdefault((grant.owner, grant.kind), []).append(where.bind(grant.value))
+    choices += [f"m.owner = {where.bind(owner)} AND ({_lent(where, kind, values)})" for (owner, kind), values in lent.items()]
+    where.add(_either(choices) or "1 = 0")
     if access.project is not None:
         where.equals("m.project", access.project)
 
@@ -92,11 +94,18 @@ def _covers(grant: Grant, memory: Memory) -> bool:
     return grant.value == (memory.scope.project if grant.kind == "project" else memory.id)
 
 
-def _lent(where: Where, grant: Grant) -> str:
-    value = where.bind(grant.value)
-    if grant.kind == "tag":
-        return where.dialect.has_tag(value)
-    return f"m.project = {value}" if grant.kind == "project" else f"m.id = {value}"
+def _lent(where: Where, kind: str, values: Sequence[str]) -> str:
+    if kind == "tag":
+        return _either([where.dialect.has_tag(value) for value in values])
+    return f"{'m.project' if kind == 'project' else 'm.id'} IN ({', '.join(values)})"
+
+
+def _either(choices: Sequence[str]) -> str:
+    """One of many conditions, nested as flat as can be: databases bound the depth of an expression."""
+    if len(choices) <= 2:
+        return " OR ".join(f"({choice})" for choice in choices)
+    middle = len(choices) // 2
+    return f"({_either(choices[:middle])}) OR ({_either(choices[middle:])})"
 
 
 def matching(where: Where, wanted: Filter, now: datetime) -> None:
