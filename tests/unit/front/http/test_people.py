@@ -144,6 +144,18 @@ def test_the_sharing_tools_of_claude_memory_mcp(world: World, boss: str, monkeyp
     assert call(ann_key, "memory_my_shares") == "You have not shared any memories"
 
 
+def test_a_secret_says_where_it_was_kept_and_is_not_lent(world: World, boss: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auth, "_KEPT_SECONDS", 0)
+    (_, ann_key), (ben, ben_key) = (added(world, boss) for _ in range(2))
+    secret = "ghp_" + "x7Qm2Lk9Rw4Tz8Vb1Nc6Yd3Hf5Jg0Ps1Ae2U"
+    one = ask(world, ann_key, "POST", "/api/memories", {"content": f"the heron's token is {secret}"}).json()["id"]
+    told = ask(world, ann_key, "POST", f"/api/memories/{one}/secret").json()
+    assert told["source"] == "encrypted" and secret in told["secrets"].values()
+    ask(world, ann_key, "POST", "/api/share", {"to": ben, "id": one, "permission": "write"})
+    assert ask(world, ben_key, "GET", f"/api/memories/{one}").status_code == 200
+    assert ask(world, ben_key, "POST", f"/api/memories/{one}/secret").status_code == 404
+
+
 def test_a_caged_account_shares_nothing(world: World) -> None:
     for path, body in (("/api/share", {"to": "bob", "tag": "x"}), ("/api/spaces", {"name": "cagedspace"})):
         assert ask(world, world.keys["caged"], "POST", path, body).status_code == 403

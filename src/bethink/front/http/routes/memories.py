@@ -137,8 +137,10 @@ def purge(memories: Writes, id: Id) -> Response:
 
 @routes.post("/api/memories/{id}/secret")
 def secret(memories: Opens, id: Id) -> Response:
-    """The secrets that were sealed out of a memory. Each reading is recorded."""
-    return answer(memories.secret(id))
+    """The secrets that were sealed out of a memory, and where they were kept. Each reading is recorded."""
+    found = memories.secret(id)
+    tiers = {meta.get("tier") for _, _, meta in memories.store.secrets_of(memories.access, found["id"])}
+    return answer({**found, "source": "vault" if tiers == {"vault"} else "encrypted"})
 
 
 def whole(memory: Memory) -> dict[str, Any]:

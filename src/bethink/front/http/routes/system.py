@@ -28,11 +28,15 @@ open_routes = APIRouter(tags=["system"], responses={code: ERRORS[code] for code 
 def health(request: Request) -> Response:
     """Whether the server can answer: the database is reached and its schema is the one this server knows."""
     shape: dict[str, Any] = {"status": "ok", "database": "ok", "version": version("bethink"), "timestamp": utc_now().isoformat()}
+    # As claude-memory has it.
+    shape.update(db="ok", db_error=None)
     try:
         server_of(request).check()
     except BethinkError as error:
         # Strangers may read this: what is wrong, not where.
-        shape.update(status="degraded", database=error.code, hint="The server's log and `bethink doctor` say more.")
+        shape.update(
+            status="degraded", database=error.code, db="error", db_error=error.code, hint="The server's log and `bethink doctor` say more."
+        )
         return answer(shape, 503)
     return answer(shape)
 
