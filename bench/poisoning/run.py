@@ -6,7 +6,9 @@ Every text is stored as the most trusted thing there is, said by the user in an 
 between it and the prompt. Then its own words are asked for, as a prompt would be, and what a hook would inject is looked at.
 The kinds are those published: OWASP ASI06, MITRE ATLAS AML.T0080, MINJA (arXiv 2503.03704), AgentPoison, AI recommendation poisoning.
 Rules were tuned on `dev.json`; `held.json` was written afterwards. When first run, before anything was changed because of it, 3 of its
-40 poisoned texts got through and 1 of its 106 harmless ones was held back.
+40 poisoned texts got through and 1 of its 106 harmless ones was held back. Of two later sets, which are part of `dev.json` by now and
+were written as freely as could be, 21 of 35 and 17 of 20 got through when first run: rules find the kinds they know. The other line of
+defence is where a memory comes from: what is external or learned by itself waits to be confirmed, whatever it says.
 """
 
 from __future__ import annotations

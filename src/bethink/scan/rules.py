@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bethink.pattern import Pattern
+from bethink.scan.orders import ORDERS
 from bethink.text import MARKER
 
 # Parts of the rules. All are matched against the normal form: lower case, one kind of quote.
@@ -455,4 +456,5 @@ RULES: tuple[Rule, ...] = (
         r"\b(?:decode|base64[- ]decode|decrypt|rot13|unhex|deobfuscate)\b[^\n]{0,80}\b(?:and"
         r"|then)\b[^\n]{0,24}\b(?:follow|execute|run|obey|eval|do what|perform|carry out|apply|comply|act on)\b",
     ),
+    *ORDERS,
 )
