@@ -95,7 +95,8 @@ def main() -> None:
     if given.markdown:
         head = " | ".join(name.replace("_", " ") for name in figures)
         row = " | ".join(f"{value:,}" for value in figures.values())
-        given.markdown.write_text(f"| {head} |\n|{'---|' * len(figures)}\n| {row} |\n", "utf-8")
+        machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end, Python {sys.version.split()[0]}."
+        given.markdown.write_text(f"| {head} |\n|{'---|' * len(figures)}\n| {row} |\n\n{machine}\n", "utf-8")
 
 
 if __name__ == "__main__":
