@@ -22,9 +22,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -49,23 +50,28 @@ Row = tuple[object, ...]
 class Machine:
     """A store that is a replica of the server."""
 
-    def __init__(self, folder: Path, name: str, url: str) -> None:
+    def __init__(self, folder: Path, name: str, serving: Serving) -> None:
         (folder / name).mkdir()
-        self.folder, self.name, self.url = folder / name, name, url
+        self.folder, self.name, self.url, self.serving = folder / name, name, serving.url, serving
         self.store = SQLiteStore(folder / name / "memory.db")
         self.replica = Replica(self.store, "local")
-        self.peer = HttpPeer(url, KEY, client=name)
+        self.peer = HttpPeer(serving.url, KEY, client=name)
         self.memories = Memories(self.store, Access.local("local"))
 
     def round(self, what: str, *, verify: bool = False) -> Row:
         """One round and what it cost."""
         before = self.peer.sent_bytes, self.peer.received_bytes
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu, there = time.perf_counter(), time.process_time(), self.serving_cpu()
         report = Session(self.replica, self.peer).round(verify=verify)
         assert report.ok, report.errors
         spent = time.perf_counter() - wall, time.process_time() - cpu
         sent, received = self.peer.sent_bytes - before[0], self.peer.received_bytes - before[1]
-        return what, f"{spent[0] * 1000:,.0f}", f"{spent[1] * 1000:,.0f}", f"{sent:,}", f"{received:,}"
+        server = self.serving_cpu() - there
+        return what, f"{spent[0] * 1000:,.0f}", f"{spent[1] * 1000:,.0f}", f"{server * 1000:,.0f}", f"{sent:,}", f"{received:,}"
+
+    def serving_cpu(self) -> float:
+        assert self.serving.process is not None
+        return cpu_of(self.serving.process.pid)
 
     def engine(self, interval: float) -> Engine:
         return Engine(
@@ -75,6 +81,12 @@ class Machine:
             status=self.folder / "status",
             interval=interval,
         )
+
+
+def cpu_of(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    used = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, used)) / os.sysconf("SC_CLK_TCK")
 
 
 def filled(path: Path, count: int) -> None:
@@ -106,7 +118,7 @@ def replication(folder: Path, count: int, changes: int, keep: Path | None) -> tu
     if keep is not None:
         shutil.copy(keep, ours)
     with Serving(folder / "server", API_KEYS=json.dumps({PERSON: KEY})) as serving:
-        one, two = (Machine(folder, name, serving.url) for name in ("one", "two"))
+        one, two = (Machine(folder, name, serving) for name in ("one", "two"))
         rounds = [one.round(f"first snapshot of {count:,} memories")]
         two.round("")
         one.round("")
@@ -153,55 +165,69 @@ def _spread(seconds: Sequence[float]) -> Row:
     return f"{statistics.median(ordered) * 1000:,.0f}", f"{ordered[int(0.95 * (len(ordered) - 1))] * 1000:,.0f}"
 
 
-@contextmanager
-def hanging() -> Iterator[str]:
-    """The address of a server that takes connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        held: list[socket.socket] = []
+class Hanging:
+    """A server that takes connections and never answers; used as a context manager."""
 
-        def take() -> None:
-            while True:
-                try:
-                    held.append(listening.accept()[0])
-                except OSError:
-                    return
+    def __enter__(self) -> Self:
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        self.held: list[socket.socket] = []
+        threading.Thread(target=self._take, daemon=True).start()
+        return self
 
-        threading.Thread(target=take, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
-        for each in held:
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        for each in self.held:
             each.close()
+
+    def _take(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.held.append(self._listening.accept()[0])
 
 
 def starts(folder: Path, count: int) -> list[Row]:
     """`initialize` and `memory_store`, locally and with a server that hangs, in turns."""
     (folder / "starts").mkdir()
-    times: dict[str, dict[str, list[float]]] = {mode: {"initialize": [], "memory_store": []} for mode in ("local", "hanging")}
-    with hanging() as url:
-        settings = {"local": {}, "hanging": {"MEMORY_API_URL": url, "MEMORY_API_KEY": KEY, "NO_PROXY": "127.0.0.1"}}
+    begun: dict[str, list[float]] = {"local": [], "hanging": []}
+    stored: dict[str, list[float]] = {"local": [], "hanging": []}
+    spent: dict[str, float] = {"local": 0.0, "hanging": 0.0}
+    with Hanging() as away:
+        settings = {"local": {}, "hanging": {"MEMORY_API_URL": away.url, "MEMORY_API_KEY": KEY, "NO_PROXY": "127.0.0.1"}}
         for number in range(count + 1):
-            for mode in ("local", "hanging") if number % 2 else ("hanging", "local"):
-                started = time.perf_counter()
-                with Bare(folder / "starts" / mode, env={"MEMORY_EMBEDDER": "none", **settings[mode]}) as server:
-                    server.shake()
-                    begun = time.perf_counter() - started
+            modes = ("local", "hanging") if number % 2 else ("hanging", "local")
+            with ExitStack() as stack:
+                servers = {}
+                for mode in modes:
+                    started = time.perf_counter()
+                    home = folder / "starts" / mode
+                    servers[mode] = stack.enter_context(Bare(home, env={"MEMORY_EMBEDDER": "none", **settings[mode]}))
+                    servers[mode].shake()
+                    if number:
+                        # The first run makes the stores.
+                        begun[mode].append(time.perf_counter() - started)
+                for server in servers.values():
                     server.ask("tools/list")
                     server.tool("memory_store", content=f"the first of run {number}")
-                    # The engine waits for its answer by now.
-                    time.sleep(2)
-                    stores = []
-                    for each in range(8):
+                while len(away.held) <= number:
+                    time.sleep(0.05)
+                time.sleep(1)
+                for mode, server in servers.items():
+                    spent[mode] -= cpu_of(server.process.pid)
+                for each in range(10):
+                    for mode in modes if each % 2 else reversed(modes):
                         asked = time.perf_counter()
-                        server.tool("memory_store", content=f"the {each}th thing that run {number} has to say", category="notes")
-                        stores.append(time.perf_counter() - asked)
-                if number:
-                    # The first of each makes the store.
-                    times[mode]["initialize"].append(begun)
-                    times[mode]["memory_store"] += stores
+                        servers[mode].tool("memory_store", content=f"the {each}th thing that run {number} has to say", category="notes")
+                        stored[mode].append(time.perf_counter() - asked)
+                for mode, server in servers.items():
+                    spent[mode] += cpu_of(server.process.pid)
     rows: list[Row] = []
-    for what in ("initialize", "memory_store"):
-        local, hung = (statistics.median(times[mode][what]) * 1000 for mode in ("local", "hanging"))
+    for what, times in (("initialize, a new process", begun), ("memory_store, while the request hangs", stored)):
+        local, hung = (statistics.median(times[mode]) * 1000 for mode in ("local", "hanging"))
         rows.append((what, f"{local:,.1f}", f"{hung:,.1f}", f"{(hung / local - 1) * 100:+.1f} %"))
+    local, hung = (spent[mode] * 1000 / len(stored[mode]) for mode in ("local", "hanging"))
+    rows.append(("the same in CPU time, mean", f"{local:,.1f}", f"{hung:,.1f}", f"{(hung / local - 1) * 100:+.1f} %"))
     return rows
 
 
@@ -223,7 +249,7 @@ def main() -> None:
         folder = Path(name)
         if options.memories:
             rounds, ways = replication(folder, options.memories, options.changes, options.keep)
-            parts.append(table(("round", "ms", "CPU ms here", "bytes sent", "bytes received"), rounds))
+            parts.append(table(("round", "ms", "CPU ms here", "CPU ms of the server", "bytes sent", "bytes received"), rounds))
             parts.append(table(("one change until it is", "p50 ms", "p95 ms"), ways))
         if options.starts:
             rows = starts(folder, options.starts)
