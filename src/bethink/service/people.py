@@ -110,6 +110,13 @@ class People(Spaces):
             raise no_user(name)
         return user_of(value)
 
+    def must_be_known(self, name: str) -> None:
+        """Raises:
+        NotFound: nobody of that name is let in.
+        """
+        if name not in self._known:
+            self.user(name)
+
     def keys(self, user: str | None = None) -> list[Key]:
         """The keys of a user, or all, oldest first; without their secrets."""
         every = (key_of(id, value) for id, value in self._all("key").items())

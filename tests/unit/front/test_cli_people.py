@@ -42,6 +42,7 @@ class TestHere:
             (["spaces", "accept", "none"], 1),
             (["spaces", "create", "@x"], 2),
             (["spaces", "list", "--as", "space:x"], 2),
+            (["spaces", "create", "team", "--as", "nobody"], 1),
             (["share", "--tag", "x"], 2),
             (["share", "--with", "local", "--tag", "x"], 2),
             (["share", "nothing", "--with", "nobody"], 1),

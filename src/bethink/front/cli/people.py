@@ -300,11 +300,12 @@ def _asked(user: str | None, here: Callable[[Memories], Shape], method: str, pat
             raise InvalidInput("--as is for the machine that keeps the store.", hint="MEMORY_API_KEY says who you are for the server.")
         return _of_server(method, path, body)
     with opened(embedder=False) as memories:
+        people = memories.people = _people(memories)
         if user is not None:
             from bethink.service.people import SCOPES, Principal, checked_name
 
-            memories.access = _people(memories).access(Principal(checked_name(user), frozenset(SCOPES)))
-        memories.people = _people(memories, user)
+            people.must_be_known(checked_name(user))
+            memories.access = people.access(Principal(user, frozenset(SCOPES)))
         return here(memories)
 
 
@@ -323,12 +324,12 @@ def _of_server(method: str, path: str, body: Shape | None) -> Shape:
         return peer.rest(method, path, sent)
 
 
-def _people(memories: Memories, user: str | None = None) -> People:
+def _people(memories: Memories) -> People:
     """The people of a store, and those whom its server knows by the environment."""
     from bethink.service.people import People, names_of
 
     settings = settings_of()
-    return People(memories.store, known={settings["MEMORY_USER"], *names_of(settings["API_KEYS"]), *([user] if user else [])})
+    return People(memories.store, known={settings["MEMORY_USER"], *names_of(settings["API_KEYS"])})
 
 
 def _path(space: str) -> str:
