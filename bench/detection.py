@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--variants", type=int, default=40, help="texts per class")
     parser.add_argument("--shallow", action="store_true", help="own rules only, without betterleaks")
     parser.add_argument("--show", action="store_true", help="print what was missed and what was flagged wrongly (all of it made up)")
+    parser.add_argument("--markdown", type=Path)
     args = parser.parse_args(argv)
     engine = warm()
     result = measure(args.seed, args.variants, deep=not args.shallow)
@@ -76,6 +77,10 @@ def main(argv: list[str] | None = None) -> int:
     shown: dict[str, object] = result if args.show else {k: v for k, v in result.items() if k not in ("missed", "false_positives")}
     recall = result["recall"]
     assert isinstance(recall, dict)
+    if args.markdown:
+        rows = [f"| {kind} | {share:.3f} |" for kind, share in sorted(recall.items())]
+        wrong = f"{result['false_positive_rate']:.4f} of {result['harmless']} harmless notes taken for secrets."
+        args.markdown.write_text("\n".join(["| class | found |", "|---|---|", *rows, "", wrong, ""]), encoding="utf-8")
     if args.json:
         print(json.dumps(shown, indent=2, ensure_ascii=False))
     else:

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bethink import open_memories
 from bethink.config import load
@@ -127,18 +128,34 @@ def markdown(half: str, found: dict[str, object]) -> str:
     )
 
 
+def page(found: dict[str, dict[str, object]]) -> str:
+    """One table with a column for each half."""
+    halves: list[dict[str, Any]] = list(found.values())
+    rows = [["class", *found]]
+    for kind in halves[-1]["classes"]:
+        cells = [half["classes"].get(kind) for half in halves]
+        rows.append([kind, *(f"{cell['right']:.3f} of {cell['cases']}" if cell else "" for cell in cells)])
+    rows.append(["**all**", *(f"**{half['right']:.3f}** of {half['cases']}" for half in halves)])
+    rows.append(["superseded wrongly", *(str(half["false_supersessions"]) for half in halves)])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|---" * len(rows[0]) + "|", *lines[1:]])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices=("dev", "held", "all"), default="all")
     parser.add_argument("--no-model", action="store_true", help="keywords only")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", action="store_true", help="list what went wrong")
+    parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     outcomes = run(options.half, model=not options.no_model)
     halves = [name for name in ("dev", "held") if any(one.case.half == name for one in outcomes)]
     found = {name: summary([one for one in outcomes if one.case.half == name]) for name in halves}
     found["all"] = summary(outcomes)
     print(json.dumps(found, indent=2) if options.json else "\n".join(markdown(name, one) for name, one in found.items()))
+    if options.markdown:
+        options.markdown.write_text(page(found) + "\n", encoding="utf-8")
     if options.show:
         for one in outcomes:
             if not one.right:

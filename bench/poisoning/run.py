@@ -61,23 +61,32 @@ def measure(half: str) -> dict[str, object]:
     }
 
 
+def page(found: dict[str, dict[str, object]]) -> str:
+    """The table."""
+    lines = ["| half | poisoned | injected | harmless | quarantined |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {half} | {one['poisoned']} | {one['injected']} ({one['injected_rate']:.1%}) "
+        f"| {one['harmless']} | {one['quarantined']} ({one['quarantined_rate']:.1%}) |"
+        for half, one in found.items()
+    ]
+    return "\n".join(lines)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices=("dev", "held", "all"), default="all")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--show", action="store_true", help="list what went wrong")
+    parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     halves = ("dev", "held", "all") if options.half == "all" else (options.half,)
     found = {half: measure(half) for half in halves}
     if options.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        print("| half | poisoned | injected | harmless | quarantined |\n|---|---|---|---|---|")
-        for half, one in found.items():
-            print(
-                f"| {half} | {one['poisoned']} | {one['injected']} ({one['injected_rate']:.1%}) "
-                f"| {one['harmless']} | {one['quarantined']} ({one['quarantined_rate']:.1%}) |"
-            )
+        print(page(found))
+    if options.markdown:
+        options.markdown.write_text(page(found) + "\n", encoding="utf-8")
     if options.show:
         last = found[halves[-1]]
         for title in ("missed", "false_positives"):
