@@ -343,13 +343,15 @@ class Replica:
 
     def _send_whole(self, tx: ReplicaTransaction, change: Change) -> None:
         """The server does not have the memory that a change is about: the memory comes first."""
+        if any(one.op == "store" for one in tx.log.pending(change.memory)):
+            # It failed on its way and is sent again as it was; what was changed since follows it.
+            return
         tx.log.settle(change.operation)
         memory = tx.get(change.memory)
         if memory is None:
             return
         tx.log.unknow(memory.id)
-        if not any(one.op == "store" for one in tx.log.pending(memory.id)):
-            tx.log.add(memory.id, memory.owner, "store", None)
+        tx.log.add(memory.id, memory.owner, "store", None)
         if change.op in ("link", "unlink", "secret"):
             tx.log.add(memory.id, memory.owner, change.op, change.payload)
 

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from bethink.errors import NotFound
 from bethink.model import Access, Changes, Draft, Filter
 from bethink.service.people import People
 from bethink.stores.sqlite import SQLiteStore
-from bethink.sync.peer import Json, Peer, WrongServer
+from bethink.sync.peer import Json, Peer, RequestFailed, WrongServer
 from kit.replicas import START, Machine, Server, differences, everything
 
 
@@ -297,3 +298,28 @@ def test_a_link_made_elsewhere_is_not_missed_by_whoever_edits_meanwhile(tmp_path
     for each in (one, two):
         assert each.sync().ok
     assert [(link.source, link.target) for link in two.memories.links(source.id)] == [(source.id, target.id)]
+
+
+def test_an_edit_is_not_lost_when_the_memory_itself_fails_on_its_way(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    one = Machine(tmp_path, "one", server, wrap=Stumbling)
+    one.sync()
+    memory = one.say("the port is 5432")
+    one.memories.forget(memory.id)
+    one.sync()
+    one.clock.at += timedelta(days=1)
+    for _ in range(2):
+        assert one.sync(verify=True).ok
+    assert server.memories().get(memory.id).deleted_at == one.memories.get(memory.id).deleted_at is not None
+
+
+class Stumbling(Tapped):
+    """The first three requests that hold a new memory fail; the changes of it do not."""
+
+    failed = 0
+
+    def push(self, changes: Sequence[Json]) -> Json:
+        if any(change["op"] == "store" for change in changes) and self.failed < 3:
+            self.failed += 1
+            raise RequestFailed("500")
+        return self.inner.push(changes)
