@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tests.unit.embed.endpoint import serving
 
-from bethink.embed.base import MAX_WINDOWS, Embedder
+from bethink.embed.base import MAX_WINDOWS, Embedder, ManyQuestions
 from bethink.embed.lazy import LazyEmbedder
 from bethink.embed.onnx import OnnxEmbedder
 from bethink.embed.remote import RemoteEmbedder
@@ -104,3 +104,15 @@ def test_several_threads_may_ask_at_once(embedder: Embedder) -> None:
     for thread in threads:
         thread.join()
     assert answers == pytest.approx([1.0] * 12, abs=1e-4)
+
+
+def test_many_questions_at_once_are_answered_as_each_alone(embedder: Embedder) -> None:
+    if not isinstance(embedder, ManyQuestions):
+        pytest.skip("asks one question at a time")
+    asked = ["which port?", "where do the backups of the billing database go when the bucket is full", "\ud800 日本語"]
+    together = embedder.queries(asked)
+    for question, answer in zip(asked, together, strict=True):
+        alone = embedder.query(question)
+        assert float(alone.vector @ answer.vector) > 0.9999
+        assert alone.words == answer.words and alone.tokens.shape == answer.tokens.shape
+    assert embedder.queries([]) == []

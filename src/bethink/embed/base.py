@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +68,19 @@ class Embedder(Protocol):
 
     def query(self, text: str) -> QueryVectors:
         """Embeds a question.
+
+        Raises:
+            EmbedderUnavailable: the model or the endpoint cannot be used now.
+        """
+        ...
+
+
+@runtime_checkable
+class ManyQuestions(Protocol):
+    """What an embedder can do besides, if several questions cost it less than each alone."""
+
+    def queries(self, texts: Sequence[str]) -> list[QueryVectors]:
+        """As `Embedder.query` for each text, in order.
 
         Raises:
             EmbedderUnavailable: the model or the endpoint cannot be used now.

@@ -49,6 +49,9 @@ class LazyEmbedder:
     def query(self, text: str) -> QueryVectors:
         return self._real().query(text)
 
+    def queries(self, texts: Sequence[str]) -> list[QueryVectors]:
+        return self._real().queries(texts)
+
     def _real(self) -> OnnxEmbedder:
         if self._embedder is None:
             from bethink.embed.onnx import OnnxEmbedder

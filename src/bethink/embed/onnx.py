@@ -122,12 +122,23 @@ class OnnxEmbedder:
         Raises:
             EmbedderUnavailable: the model cannot be loaded.
         """
+        (vectors,) = self.queries([text])
+        return vectors
+
+    def queries(self, texts: Sequence[str]) -> list[QueryVectors]:
+        """As `query` for each; what is about as long goes through the model together.
+
+        Raises:
+            EmbedderUnavailable: the model cannot be loaded.
+        """
         model = self._loaded()
-        text = _encodable(text)
-        encoding = model.tokenizer.encode(text)
-        ((_, hidden),) = _hidden_states(model.session, [encoding.ids[:WINDOW]])
-        words = tuple(_words_at(text, [start for start, _ in encoding.offsets[:WINDOW]]))
-        return QueryVectors(_pooled(hidden), _projected(hidden[1:-1], model.projection), words)
+        texts = [_encodable(text) for text in texts]
+        encodings = [model.tokenizer.encode(text) for text in texts]
+        made: dict[int, QueryVectors] = {}
+        for index, hidden in _hidden_states(model.session, [encoding.ids[:WINDOW] for encoding in encodings]):
+            words = tuple(_words_at(texts[index], [start for start, _ in encodings[index].offsets[:WINDOW]]))
+            made[index] = QueryVectors(_pooled(hidden), _projected(hidden[1:-1], model.projection), words)
+        return [made[index] for index in range(len(texts))]
 
     def token_states(self, text: str) -> Floats:
         """Last hidden states of the first window's wordpieces, not projected: what a projection is fitted on. Shape (tokens, DIMS)."""

@@ -155,8 +155,19 @@ class RemoteEmbedder:
         Raises:
             EmbedderUnavailable: the endpoint cannot be used now.
         """
-        (vector,) = self._checked([text[:WINDOW] or " "], self.identity.dims)
-        return QueryVectors(vector, np.empty((0, 0), np.float32), ())
+        (vectors,) = self.queries([text])
+        return vectors
+
+    def queries(self, texts: Sequence[str]) -> list[QueryVectors]:
+        """Embeds the beginnings of several questions with one request.
+
+        Raises:
+            EmbedderUnavailable: the endpoint cannot be used now.
+        """
+        if not texts:
+            return []
+        vectors = self._checked([text[:WINDOW] or " " for text in texts], self.identity.dims)
+        return [QueryVectors(vector, np.empty((0, 0), np.float32), ()) for vector in vectors]
 
     def _checked(self, texts: Sequence[str], dims: int) -> npt.NDArray[np.float32]:
         vectors = self._embed(texts)

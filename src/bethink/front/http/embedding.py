@@ -1,4 +1,4 @@
-"""One model for all requests: questions queue for it, a few go through it at a time, and a full queue costs vectors, not time."""
+"""One model for all requests: questions queue for it, what waits goes through it together, and a full queue costs vectors, not time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, TimeoutError
 from typing import TYPE_CHECKING
 
-from bethink.embed.base import Identity, Passage, QueryVectors
+from bethink.embed.base import Identity, ManyQuestions, Passage, QueryVectors
 from bethink.errors import BethinkError, EmbedderUnavailable
 from bethink.front.http import metrics
 
@@ -26,9 +26,9 @@ _Job = tuple[str, "Future[QueryVectors]"]
 
 
 class QueuedEmbedder:
-    """Implements `Embedder` by another one, whose questions come from one thread.
+    """Implements `Embedder` by another one, whose questions come from one thread, those of several requests at once.
 
-    The same question asked by several at once is embedded once.
+    The same question asked by several is embedded once.
     """
 
     def __init__(self, embedder: Embedder, *, size: int = QUEUE, patience: float = PATIENCE) -> None:
@@ -83,22 +83,28 @@ class QueuedEmbedder:
             for text, future in batch:
                 if future.set_running_or_notify_cancel():
                     wanted.setdefault(text, []).append(future)
-            for text, futures in wanted.items():
-                self._answer(text, futures)
+            if wanted:
+                self._answer(wanted)
 
-    def _answer(self, text: str, futures: Sequence[Future[QueryVectors]]) -> None:
+    def _answer(self, wanted: dict[str, list[Future[QueryVectors]]]) -> None:
+        if len(wanted) > 1 and not isinstance(self._embedder, ManyQuestions):
+            for text, futures in wanted.items():
+                self._answer({text: futures})
+            return
+        everyone = [future for futures in wanted.values() for future in futures]
         try:
-            vectors = self._embedder.query(text)
+            made = self._embedder.queries(list(wanted)) if isinstance(self._embedder, ManyQuestions) else [self._embedder.query(*wanted)]
         except BethinkError as error:
-            for future in futures:
+            for future in everyone:
                 future.set_exception(error)
         except Exception as error:
             # The thread must go on for the others.
-            for future in futures:
+            for future in everyone:
                 future.set_exception(EmbedderUnavailable(f"The embedder failed: {type(error).__name__}."))
         else:
-            for future in futures:
-                future.set_result(vectors)
+            for futures, vectors in zip(wanted.values(), made, strict=True):
+                for future in futures:
+                    future.set_result(vectors)
 
     def _taken(self) -> list[_Job] | None:
         """The next questions; None at the end."""

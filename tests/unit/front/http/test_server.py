@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -396,6 +396,30 @@ class TestEmbedding:
             slow.may.set()
             assert all(each.result(20) is not None for each in (first, *waiting))
         assert slow.asked == ["first", "the same"]
+        queued.close()
+
+    def test_what_waits_goes_through_the_model_together(self) -> None:
+        class Together(Slow):
+            def __init__(self) -> None:
+                super().__init__()
+                self.batches: list[list[str]] = []
+
+            def queries(self, texts: Sequence[str]) -> list[QueryVectors]:
+                self.batches.append(list(texts))
+                return [self.query(text) for text in texts]
+
+        slow = Together()
+        queued = QueuedEmbedder(slow, patience=20)
+        with ThreadPoolExecutor(4) as pool:
+            answers = [pool.submit(queued.query, "first")]
+            while not slow.asked:
+                pass
+            answers += [pool.submit(queued.query, f"question {number}") for number in range(3)]
+            while queued._jobs.qsize() < 3:
+                pass
+            slow.may.set()
+            assert all(each.result(20) is not None for each in answers)
+        assert [len(batch) for batch in slow.batches] == [1, 3]
         queued.close()
 
     def test_a_question_does_not_wait_for_ever(self) -> None:
