@@ -154,8 +154,9 @@ def up_to_date(connection: apsw.Connection, path: Path) -> bool:
     version: int = connection.pragma("user_version")
     if version > SCHEMA_VERSION:
         raise StoreTooNew(f"{path} has schema {version}; this Bethink knows {SCHEMA_VERSION}.")
-    application: Any = connection.pragma("application_id")
     is_empty = version == 0 and connection.execute("SELECT count(*) FROM sqlite_schema").get == 0
+    # Asked last: another process may make the store between two questions, and whose it is comes with the tables.
+    application: Any = connection.pragma("application_id")
     if not is_empty and application != APPLICATION_ID:
         raise StoreCorrupt(f"{path} is a database of another program.", hint="Set MEMORY_DB to another file.")
     return version == SCHEMA_VERSION
