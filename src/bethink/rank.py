@@ -77,7 +77,7 @@ WITHOUT_LATE = Weights(0.6, 0.4, 0.0)
 #: The part of a semantic signal that is late interaction, where both are there.
 _LATE_SHARE = 0.75
 #: Confidence below which a hit has nothing to do with the question and is not returned, whatever was asked.
-LEAST = 0.25
+LEAST = 0.28
 #: The floor for what is put before a model unasked: there silence on unrelated prompts comes first.
 INJECT_FLOOR = 0.5
 #: What stands for a confidence of a half: the mean of cosine and late interaction, cosine with a little of the keywords, keywords alone.
