@@ -329,3 +329,16 @@ def test_the_index_agrees_with_the_rows_after_many_changes(tmp_path: Path) -> No
 
     assert indexed(store._db) == len(kept)
     store.close()
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["who made the store", "who opens it later"])
+def test_the_index_looks_its_segments_up(tmp_path: Path, again: bool) -> None:
+    store = SQLiteStore(tmp_path / "memory.db")
+    if again:
+        store.close()
+        store = SQLiteStore(tmp_path / "memory.db")
+    sql = "EXPLAIN QUERY PLAN DELETE FROM memories_fts_data WHERE id >= ? AND id <= ?"
+    with store._transaction() as db:
+        (plan,) = [row[3] for row in db.execute(sql, (1, 2))]
+    assert plan.startswith("SEARCH"), plan
+    store.close()
