@@ -101,7 +101,7 @@ def attributes(span: Any) -> dict[str, Any]:
 def test_a_request_is_traced_down_to_the_search(tmp_path: Path) -> None:
     trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
     with collecting() as collector:
-        env = {**KEYS, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "200", "OTEL_SERVICE_NAME": "team-memory"}
+        env = {**KEYS, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_SERVICE_NAME": "team-memory"}
         with Serving(tmp_path, **env) as server:
             server.ask("POST", "/api/memories", {"content": "a walrus that nobody may know of"}, KEY)
             headers = {"traceparent": f"00-{trace}-{parent}-01", "X-Request-ID": "req-7"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -36,12 +36,13 @@ serves its one local user on loopback. Errors are problem+json with a `hint`. Wr
 """
 
 
-def create_app(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
+def create_app(settings: Settings, host: str = "127.0.0.1", *, at_end: Callable[[], None] = lambda: None) -> FastAPI:
     """The server's application.
 
     Args:
         settings: the values in force.
         host: the address that will be listened on; beyond loopback credentials are needed.
+        at_end: called when the last request was answered.
 
     Raises:
         ConfigError: a setting is wrong, or everybody could read the memories.
@@ -58,6 +59,7 @@ def create_app(settings: Settings, host: str = "127.0.0.1") -> FastAPI:
                 await stack.enter_async_context(enter())
             yield
         await anyio.to_thread.run_sync(server.close)
+        await anyio.to_thread.run_sync(at_end)
 
     app = FastAPI(
         title="Bethink",

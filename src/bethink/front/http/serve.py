@@ -27,7 +27,7 @@ def serve(settings: Settings, host: str, port: int) -> int:
     """
     logs.configure(settings["LOG_FORMAT"])
     tracing.configure()
-    app = create_app(settings, host)
+    app = create_app(settings, host, at_end=tracing.end)
     config = uvicorn.Config(
         app,
         host=host,

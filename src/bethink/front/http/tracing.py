@@ -31,6 +31,13 @@ def configure() -> None:
     trace.set_tracer_provider(provider)
 
 
+def end() -> None:
+    """Sends what was not sent yet. uvicorn ends the process by the signal that it got, and nothing that waits for an orderly end runs."""
+    shutdown = getattr(trace.get_tracer_provider(), "shutdown", None)
+    if shutdown is not None:
+        shutdown()
+
+
 @contextmanager
 def span(method: str, headers: Mapping[str, str], request_id: str) -> Iterator[Any]:
     """A span around one request, below the one that its headers name."""
