@@ -5,6 +5,7 @@ A shallow reading, not a parse: good enough to tell "the *staging* port is 5432"
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -74,8 +75,9 @@ _DEFINITE = ("the", "our", "my", "their", "its", "your", "his", "her")
 _CJK_NEGATIONS = frozenset("不没沒别別未勿非")
 
 
+@functools.lru_cache(128)
 def read(text: str) -> tuple[Clause, ...]:
-    """The statements of a text, in order."""
+    """The statements of a text, in order; kept, since who stores several things about one subject meets the same neighbours."""
     text = unmarked(unicodedata.normalize("NFKC", text))
     clauses: list[Clause] = []
     changed = False

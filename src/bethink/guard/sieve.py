@@ -6,6 +6,7 @@ says something of the same thing.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -27,6 +28,7 @@ _SHARE = 0.34
 _MOST = 0.6
 
 
+@functools.lru_cache(512)
 def sentences(text: str) -> tuple[Words, ...]:
     """The telling words of each sentence, by their beginnings; empty where words cannot be told apart."""
     if _UNSPACED.search(text):

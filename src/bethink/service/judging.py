@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bethink.rank import Candidate
 
 #: Old memories that a new one is compared with.
-NEIGHBOURS = 12
+NEIGHBOURS = 10
 #: A question for neighbours is asked with the beginning of a long content.
 _ASKED = 1500
 #: Up to so many characters neighbours are looked for by meaning, too. What is longer shares telling words with what it corrects or
@@ -64,7 +64,7 @@ class Judging(Core):
         brief = len(memory.content) <= _BRIEF
         plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS, vector=self._vector(memory.content) if brief else None)
         found = self.store.search(self.access, plan).candidates
-        if not brief and self._repeated(memory.content, found) and (vector := self._vector(memory.content)) is not None:
+        if not brief and self._can_embed and self._repeated(memory.content, found) and (vector := self._vector(memory.content)) is not None:
             found = self.store.search(self.access, replace(plan, vector=vector)).candidates
         return [one for one in found if one.memory.scope == scope and not one.memory.sealed]
 
@@ -76,9 +76,13 @@ class Judging(Core):
         words = guard.sentences(content)
         return any(guard.alike(words, guard.sentences(one.memory.content)) for one in found)
 
+    @property
+    def _can_embed(self) -> bool:
+        return self.embedder is not None and self.embedder.ready
+
     def _vector(self, content: str) -> npt.NDArray[np.float32] | None:
         """The content's vector if a loaded model can make it now; a write never waits for a model to load."""
-        if self.embedder is None or not self.embedder.ready or self.store.embedder() != self.embedder.identity:
+        if self.embedder is None or not self._can_embed or self.store.embedder() != self.embedder.identity:
             return None
         try:
             return self.embedder.query(content[:_ASKED]).vector
