@@ -93,7 +93,8 @@ class Judging(Core):
         """Puts what looks like an attack on the assistant into quarantine; what a person types is only remarked on."""
         from bethink import scan
 
-        found = [*scan.inspect(memory.content), *scan.inspect(f"{memory.expanded_keywords}\n{' '.join(memory.tags)}")]
+        labels = f"{memory.expanded_keywords}\n{' '.join(memory.tags)}".strip()
+        found = [*scan.inspect(memory.content), *(scan.inspect(labels) if labels else [])]
         if not found:
             return memory, ()
         kinds = ", ".join(dict.fromkeys(each.kind for each in found))

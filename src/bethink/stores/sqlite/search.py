@@ -61,6 +61,7 @@ class Frequencies:
 
     def __init__(self) -> None:
         self._known: dict[bytes, int] = {}
+        self._stems: dict[str, list[bytes]] = {}
         self._documents = 0
 
     def at(self, documents: int) -> None:
@@ -68,6 +69,17 @@ class Frequencies:
         if abs(documents - self._documents) > self._documents // 20 or len(self._known) > 20_000:
             self._known.clear()
             self._documents = documents
+
+    def stems(self, db: apsw.Connection, word: str) -> list[bytes]:
+        """What the index keeps of a word."""
+        known = self._stems.get(word)
+        if known is None:
+            split = db.fts5_tokenizer("porter", list(TOKENIZER))
+            pieces = split(word.encode("utf-8", "replace"), apsw.FTS5_TOKENIZE_QUERY, None, include_offsets=False)
+            if len(self._stems) > 20_000:
+                self._stems.clear()
+            known = self._stems[word] = [piece[0].encode("utf-8", "replace") for piece in pieces]
+        return known
 
     def of(self, db: apsw.Connection, stem: bytes) -> int:
         known = self._known.get(stem)
@@ -129,11 +141,9 @@ def _rows(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[tuple[
 
 def _terms(db: apsw.Connection, question: str, frequencies: Frequencies) -> list[Term]:
     """The question's terms with how many memories hold them, rarest first."""
-    stem = db.fts5_tokenizer("porter", list(TOKENIZER))
     terms = []
     for word in text.query_terms(question)[: MAX_TERMS * 4]:
-        stems = stem(word.encode("utf-8", "replace"), apsw.FTS5_TOKENIZE_QUERY, None, include_offsets=False)
-        counts = [frequencies.of(db, piece[0].encode("utf-8", "replace")) for piece in stems]
+        counts = [frequencies.of(db, stem) for stem in frequencies.stems(db, word)]
         if counts:
             terms.append(Term(word, min(counts)))
     return sorted(terms, key=lambda term: term.documents)
