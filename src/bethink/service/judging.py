@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bethink.rank import Candidate
 
 #: Old memories that a new one is compared with.
-NEIGHBOURS = 10
+NEIGHBOURS = 6
 #: A question for neighbours is asked with the beginning of a long content.
 _ASKED = 1500
 #: Up to so many characters neighbours are looked for by meaning, too. What is longer shares telling words with what it corrects or
