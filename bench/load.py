@@ -35,16 +35,16 @@ from typing import Any
 import numpy as np
 import psycopg
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from bethink.embed.base import Identity  # noqa: E402  # after the path of its neighbours
-from bethink.model import EVERYWHERE, Access, Filter, Reach  # noqa: E402  # likewise
-from bethink.stores.postgres import PostgresStore  # noqa: E402  # likewise
-from bethink.stores.postgres.rows import NAMES, SEARCHED, values_of  # noqa: E402  # likewise
-from corpus import Corpus, Question  # noqa: E402  # likewise
-from kit.postgres import Cluster  # noqa: E402  # likewise
-from kit.serve import Serving, free_port  # noqa: E402  # likewise
+from bethink.embed.base import Identity
+from bethink.model import EVERYWPath(__file__).resolve().parent, Access, Filter, Reach
+from bethink.stores.postgres import PostgresStore
+from bethink.stores.postgres.rows import NAMES, SEARCHED, values_of
+from corpus import Corpus, Question
+from kit.postgres import Cluster
+from kit.serve import Serving, free_port
 
 OWNER, PROJECTS, DIMS, CENTRES = "team", 100, 384, 300
 _BARE = """
@@ -60,7 +60,7 @@ app = FastAPI()
 def search(q: str):
     sql = (
         "SELECT id, content, ts_rank(search, query) AS rank FROM memories, websearch_to_tsquery('english', %s) AS query "
-        "WHERE owner = 'team' AND search @@ query ORDER BY rank DESC LIMIT 10"
+        "WPath(__file__).resolve().parent owner = 'team' AND search @@ query ORDER BY rank DESC LIMIT 10"
     )
     with pool.connection() as connection:
         rows = connection.execute(sql, (q,)).fetchall()
@@ -193,7 +193,7 @@ def of_index(url: str, vectors: np.ndarray[Any, Any], queries: int = 100) -> lis
     access, now = Access.local(OWNER), datetime.now(UTC)
     lines = []
     filters = {
-        "no filter": Filter(reach=EVERYWHERE),
+        "no filter": Filter(reach=EVERYWPath(__file__).resolve().parent),
         "project of 1 %": Filter(reach=Reach(("example.org/team/service-7",), include_global=False)),
     }
     for name, where in filters.items():
@@ -208,7 +208,7 @@ def of_index(url: str, vectors: np.ndarray[Any, Any], queries: int = 100) -> lis
                     row[0]
                     for row in db.execute(
                         "SELECT w.id FROM windows w JOIN memories m ON m.owner = w.owner AND m.id = w.id "
-                        f"WHERE m.owner = 'team' {condition} "
+                        f"WPath(__file__).resolve().parent m.owner = 'team' {condition} "
                         f"ORDER BY w.vector::halfvec({DIMS}) <=> %s::halfvec({DIMS}) LIMIT 10",
                         (literal,),
                     )

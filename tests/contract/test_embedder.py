@@ -107,8 +107,7 @@ def test_several_threads_may_ask_at_once(embedder: Embedder) -> None:
 
 
 def test_many_questions_at_once_are_answered_as_each_alone(embedder: Embedder) -> None:
-    if not isinstance(embedder, ManyQuestions):
-        pytest.skip("asks one question at a time")
+    assert isinstance(embedder, ManyQuestions)
     asked = ["which port?", "where do the backups of the billing database go when the bucket is full", "\ud800 日本語"]
     together = embedder.queries(asked)
     for question, answer in zip(asked, together, strict=True):

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from kit.assistants import CLAUDE_ALONE
 from kit.fake_anthropic import FakeAnthropic, tool
 from kit.node import need, with_node
 
@@ -79,12 +80,7 @@ class Claude:
             "MEMORY_HOME": str(self.home / "memory"),
             "ANTHROPIC_BASE_URL": url or "http://127.0.0.1:9",
             "ANTHROPIC_API_KEY": "-".join(("sk", "ant", "dummy")),
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "DISABLE_AUTOUPDATER": "1",
-            "DISABLE_TELEMETRY": "1",
-            "DISABLE_ERROR_REPORTING": "1",
-            "IS_SANDBOX": "1",
-            "ENABLE_TOOL_SEARCH": "false",
+            **CLAUDE_ALONE,
         }
         command = [str(self.program), *arguments]
         return subprocess.run(command, env=env, cwd=cwd or self.home / "project", capture_output=True, text=True, timeout=120)

@@ -22,6 +22,15 @@ import sys
 from bethink.front.cli import main
 sys.exit(main())
 """
+#: Claude Code asks nobody but the endpoint that it is given.
+CLAUDE_ALONE = {
+    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    "DISABLE_AUTOUPDATER": "1",
+    "DISABLE_TELEMETRY": "1",
+    "DISABLE_ERROR_REPORTING": "1",
+    "IS_SANDBOX": "1",
+    "ENABLE_TOOL_SEARCH": "false",
+}
 
 
 @dataclass
@@ -90,12 +99,7 @@ class ClaudeCode(Assistant):
             "CLAUDE_CONFIG_DIR": str(self.home / "config"),
             "ANTHROPIC_BASE_URL": "http://127.0.0.1:9",
             "ANTHROPIC_API_KEY": "-".join(("sk", "ant", "dummy")),
-            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-            "DISABLE_AUTOUPDATER": "1",
-            "DISABLE_TELEMETRY": "1",
-            "DISABLE_ERROR_REPORTING": "1",
-            "IS_SANDBOX": "1",
-            "ENABLE_TOOL_SEARCH": "false",
+            **CLAUDE_ALONE,
             **super().environment(),
         }
 

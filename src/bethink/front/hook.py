@@ -337,7 +337,7 @@ class _Call:
         after = state
         if event.event == "pre_compact":
             checkpoint = _checkpoint(event)
-            record["kept"] = self._masked(list(checkpoint))
+            record["kept"] = [self._masked(line) for line in checkpoint]
             after = state._replace(kept=tuple(record["kept"]), compacted=True)
         elif event.event == "stop":
             # A stop that follows on another one has nothing new from the person.
@@ -350,12 +350,11 @@ class _Call:
             spool.write(self.home, record)
         return None
 
-    def _masked(self, said: Any) -> Any:
-        """A text, or a list of them, without secrets: for everything that goes to disk."""
-        from bethink.intake.masking import masked_record
+    def _masked(self, said: str) -> str:
+        """A text without secrets: for everything that goes to disk."""
+        from bethink.intake.masking import masked
 
-        threshold, allow = self.settings["MEMORY_SECRET_THRESHOLD"], self.settings["MEMORY_SECRET_ALLOW"]
-        return masked_record(said, threshold=threshold, allow=allow)
+        return masked(said, threshold=self.settings["MEMORY_SECRET_THRESHOLD"], allow=self.settings["MEMORY_SECRET_ALLOW"])
 
     def _project(self) -> str | None:
         from bethink.project import project_of

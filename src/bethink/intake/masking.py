@@ -7,7 +7,6 @@ hook has neither the time nor the keys, and the transcript, which is imported la
 from __future__ import annotations
 
 import re
-from typing import Any
 
 #: Without one of these there is no secret; most prompts hold none, and then no rule is loaded.
 _SUSPECT = re.compile(
@@ -34,14 +33,3 @@ def masked(text: str, *, threshold: float = 0.6, allow: str | None = None) -> st
         out += [text[at : found.start], f"[REDACTED:{found.kind.replace('-', '_')}]"]
         at = found.end
     return "".join([*out, text[at:]])
-
-
-def masked_record(value: Any, *, threshold: float = 0.6, allow: str | None = None) -> Any:
-    """A record as JSON has it, every text in it masked."""
-    if isinstance(value, str):
-        return masked(value, threshold=threshold, allow=allow)
-    if isinstance(value, dict):
-        return {key: masked_record(one, threshold=threshold, allow=allow) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked_record(one, threshold=threshold, allow=allow) for one in value]
-    return value
