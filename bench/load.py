@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from bethink.embed.base import Identity
-from bethink.model import EVERYWPath(__file__).resolve().parent, Access, Filter, Reach
+from bethink.model import EVERYWHERE, Access, Filter, Reach
 from bethink.stores.postgres import PostgresStore
 from bethink.stores.postgres.rows import NAMES, SEARCHED, values_of
 from corpus import Corpus, Question
@@ -60,7 +60,7 @@ app = FastAPI()
 def search(q: str):
     sql = (
         "SELECT id, content, ts_rank(search, query) AS rank FROM memories, websearch_to_tsquery('english', %s) AS query "
-        "WPath(__file__).resolve().parent owner = 'team' AND search @@ query ORDER BY rank DESC LIMIT 10"
+        "WHERE owner = 'team' AND search @@ query ORDER BY rank DESC LIMIT 10"
     )
     with pool.connection() as connection:
         rows = connection.execute(sql, (q,)).fetchall()
@@ -193,7 +193,7 @@ def of_index(url: str, vectors: np.ndarray[Any, Any], queries: int = 100) -> lis
     access, now = Access.local(OWNER), datetime.now(UTC)
     lines = []
     filters = {
-        "no filter": Filter(reach=EVERYWPath(__file__).resolve().parent),
+        "no filter": Filter(reach=EVERYWHERE),
         "project of 1 %": Filter(reach=Reach(("example.org/team/service-7",), include_global=False)),
     }
     for name, where in filters.items():
@@ -208,7 +208,7 @@ def of_index(url: str, vectors: np.ndarray[Any, Any], queries: int = 100) -> lis
                     row[0]
                     for row in db.execute(
                         "SELECT w.id FROM windows w JOIN memories m ON m.owner = w.owner AND m.id = w.id "
-                        f"WPath(__file__).resolve().parent m.owner = 'team' {condition} "
+                        f"WHERE m.owner = 'team' {condition} "
                         f"ORDER BY w.vector::halfvec({DIMS}) <=> %s::halfvec({DIMS}) LIMIT 10",
                         (literal,),
                     )
