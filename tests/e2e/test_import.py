@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,14 @@ def write(root: Path, sessions: int, turns: int) -> None:
         os.utime(path, (1_700_000_000 + session, 1_700_000_000 + session))
 
 
+def age(root: Path, seconds: float) -> None:
+    """Makes every file under `root` look last written so long ago, whenever it came here."""
+    at = time.time() - seconds
+    for path in (path for path in root.rglob("*") if path.is_file()):
+        path.chmod(0o644)
+        os.utime(path, (at, at))
+
+
 def _line(session: int, number: int, role: str, content: Any, suffix: str = "") -> dict[str, Any]:
     return {
         "type": role,
@@ -94,19 +103,26 @@ def test_an_import_that_is_killed_ends_like_one_that_was_not(tmp_path: Path) -> 
 
 
 def test_real_sessions_come_in_whole_and_once(tmp_path: Path, evaluation: Path) -> None:
-    root = evaluation / "claude-code-sessions"
-    if not root.is_dir():
-        pytest.skip(f"no {root}")
-    home = tmp_path / "home"
-    report = bethink(home, "import", "--claude-code", str(root))
-    assert report["turns"] > 300 and report["memories"] > 200 and report["broken_lines"] == 0 and report["problems"] == []
-    assert report["memories"] + report["known"] <= report["turns"] + 50
+    given = evaluation / "claude-code-sessions"
+    if not given.is_dir():
+        pytest.skip(f"no {given}")
+    root, home = tmp_path / "sessions", tmp_path / "home"
+    shutil.copytree(given, root, copy_function=shutil.copyfile)
+    age(root, seconds=0)
+    first = bethink(home, "import", "--claude-code", str(root))
+    assert first["turns"] > 300 and first["memories"] > 200 and first["broken_lines"] == 0 and first["problems"] == []
+    assert first["memories"] + first["known"] <= first["turns"] + 50
+    assert bethink(home, "import", "--claude-code", str(root))["memories"] == 0
+    age(root, seconds=3600)
+    rest = bethink(home, "import", "--claude-code", str(root))
+    assert 0 < rest["memories"] <= rest["files"], "the last turn of each, which might still have grown"
     again = bethink(home, "import", "--claude-code", str(root))
-    assert again["memories"] == 0 and again["unchanged"] == again["files"] == report["files"]
-    assert bethink(home, "stats")["by_source"] == {"transcript": report["memories"]}
+    assert again["memories"] == 0 and again["unchanged"] == again["files"] == first["files"]
+    total = first["memories"] + rest["memories"]
+    assert bethink(home, "stats")["by_source"] == {"transcript": total}
     assert bethink(home, "export") == []
-    assert len(bethink(home, "export", "--archive")) == report["memories"]
-    assert bethink(home, "archive")["memories"] == report["memories"]
+    assert len(bethink(home, "export", "--archive")) == total
+    assert bethink(home, "archive")["memories"] == total
     pruned = bethink(home, "archive", "prune", "--everything", "--yes")
     assert pruned["done"] and bethink(home, "stats")["total"] == 0
 

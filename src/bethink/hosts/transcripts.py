@@ -126,7 +126,9 @@ class Position:
     def unchanged(self, path: Path) -> bool:
         """Is there nothing new since?"""
         status = path.stat()
-        return (status.st_size, status.st_mtime) == (self.size, self.modified) and self.offset >= self.size
+        if status.st_size != self.size or self.offset < self.size:
+            return False
+        return status.st_mtime == self.modified or _head(path, self.head_bytes) == self.head
 
     def resume(self, path: Path) -> int:
         """The offset to go on from: 0 when the file was replaced or cut."""
