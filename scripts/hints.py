@@ -137,7 +137,8 @@ def _few(words: set[str]) -> set[str] | None:
 def written() -> str:
     """The file's text."""
     patterns = [*(pattern for _, pattern in RULES), *(pattern for pattern, _ in SUBSTITUTIONS)]
-    groups = {checksum(pattern.source): ["|".join(sorted(one)) for one in needs(pattern)] for pattern in patterns}
+    # The shortest group first: the one that says no soonest.
+    groups = {checksum(one.source): ["|".join(sorted(words)) for words in sorted(needs(one), key=len)] for one in patterns}
     return "".join("\t".join((name, *words)) + "\n" for name, words in groups.items() if words)
 
 
