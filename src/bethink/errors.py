@@ -6,6 +6,7 @@
     │   ├── ContentTooLong
     │   └── BadTime
     ├── NotFound                no such memory, or not yours            exit 1
+    │   └── Forgotten
     ├── Conflict                the state forbids it                    exit 2
     │   ├── VersionConflict
     │   └── NotForgotten
@@ -77,6 +78,12 @@ class NotFound(BethinkError):
 
     exit_code = 1
     default_hint = "Ids are printed by `bethink list` and `bethink recall`."
+
+
+class Forgotten(NotFound):
+    """The memory is forgotten."""
+
+    default_hint = "`bethink restore ID` brings it back; `bethink history ID` shows what it was."
 
 
 class Conflict(BethinkError):

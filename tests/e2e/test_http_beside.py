@@ -143,5 +143,5 @@ def test_a_query_that_takes_too_long_is_ended(tmp_path: Path) -> None:
                     status, said = server.ask(method, path, body, KEY)
                     assert (status, said["code"]) == (503, "StoreBusy"), said
                     assert said["hint"] and "walrus" not in json.dumps(said)
-            assert len(server.ask("POST", "/api/recall", {"query": "walrus"}, KEY)[1]["memories"]) == 1
+            assert len(server.ask("POST", "/api/recall", {"query": "walrus"}, KEY)[1]) == 1
             assert server.ask("GET", "/api/memories", key=KEY)[1]["total"] == 1

@@ -50,11 +50,16 @@ def _split(blob: bytes) -> tuple[bytes, bytes, bytes, tuple[int, int, int], byte
 
 
 class AesGcmSeal:
-    """Seals into the row itself. `name` is ``aes`` (key from the settings) or ``local`` (key made on first use)."""
+    """Seals into the row itself. `name` is ``aes`` (key from the settings) or ``local`` (key made on first use).
 
-    def __init__(self, name: str, keys: Keys) -> None:
+    Args:
+        hint: what to do where the key is missing.
+    """
+
+    def __init__(self, name: str, keys: Keys, *, hint: str | None = None) -> None:
         self._name = name
         self.keys = keys
+        self._missing = hint
 
     @property
     def name(self) -> str:
@@ -85,6 +90,8 @@ class AesGcmSeal:
         return text.decode("utf-8", "surrogatepass")
 
     def _hint(self) -> str:
+        if self._missing is not None:
+            return self._missing
         if isinstance(self.keys, LocalKeys):
             if self.keys.lives_in_keyring():
                 return "The key is in the OS keyring; open it from a session that can reach the keyring."

@@ -14,6 +14,7 @@ from bethink.errors import SealDenied, SealError
 from bethink.seal.aesgcm import AesGcmSeal
 from bethink.seal.base import Health, Seal, Sealed
 from bethink.seal.keys import GivenKeys, LocalKeys
+from bethink.seal.shared import SharedKeys
 from bethink.seal.vault import VaultSeal, VaultSettings
 
 
@@ -41,13 +42,18 @@ class Moved:
 
 
 class Chain:
-    """The tiers in order of preference. `fallback` takes over when the first one fails."""
+    """The tiers in order of preference. `fallback` takes over when the first one fails.
 
-    def __init__(self, tiers: Sequence[Seal], *, fallback: Seal | None = None) -> None:
+    Args:
+        shared: what seals for the wire, with keys that another machine may have as well, by name and in order of preference.
+    """
+
+    def __init__(self, tiers: Sequence[Seal], *, fallback: Seal | None = None, shared: Mapping[str, AesGcmSeal] | None = None) -> None:
         if not tiers:
             raise ValueError("a chain needs a tier")
         self._first = tiers[0]
         self._fallback = fallback if fallback is not tiers[0] else None
+        self.shared = dict(shared or {})
         self.tiers: dict[str, Seal] = {tier.name: tier for tier in (*tiers, *([fallback] if fallback else ()))}
 
     @property
@@ -184,9 +190,14 @@ def build(
     folder = home / "keys"
     local = AesGcmSeal("local", LocalKeys(folder, use_keyring=use_keyring))
     tiers: list[Seal] = []
-    if vault is not None:
-        tiers.append(VaultSeal(vault))
+    shared: dict[str, AesGcmSeal] = {}
     if encryption_key:
-        tiers.append(AesGcmSeal("aes", GivenKeys(encryption_key, folder, tuple(old_keys))))
+        shared["aes"] = AesGcmSeal("aes", GivenKeys(encryption_key, folder, tuple(old_keys)))
+    if vault is not None:
+        kept = VaultSeal(vault)
+        tiers.append(kept)
+        shared["vault"] = AesGcmSeal("wire", SharedKeys(kept), hint="Both sides need the same Vault, mount and prefix.")
+    if encryption_key:
+        tiers.append(shared["aes"])
     tiers.append(local)
-    return Chain(tiers, fallback=local if vault is not None and queue else None)
+    return Chain(tiers, fallback=local if vault is not None and queue else None, shared=shared)

@@ -1,13 +1,15 @@
 """Secrets kept in HashiCorp Vault or OpenBao, KV version 2.
 
 Path ``{prefix}/{owner}/{memory id}`` under the mount; one key of the entry for each secret of the memory. The store keeps
-only where it is.
+only where it is. ``{prefix}/.wire/key`` holds the key for secrets on their way between machines.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +29,9 @@ SERVICE_ACCOUNT_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/toke
 #: How often the token's remaining life is asked for.
 _CHECK_SECONDS = 60.0
 _WRITE_TRIES = 5
+#: Below the prefix. No owner's path begins with a dot, see `path_part`.
+_WIRE_KEY = ".wire/key"
+_REPLICAS = ".replicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,14 @@ class VaultSettings:
     timeout: tuple[float, float] = (2.0, 5.0)
     #: After Vault could not be reached, further calls fail at once for so many seconds: a burst of writes is not slow.
     rest: float = 5.0
+    #: Name of a machine that replicates. It keeps its secrets apart: its server and others may use the same Vault.
+    replica: str | None = None
+
+    @property
+    def root(self) -> str:
+        """The path below which secrets are put."""
+        prefix = self.prefix.strip("/")
+        return "/".join([prefix, _REPLICAS, path_part(self.replica)]) if self.replica else prefix
 
 
 def path_part(value: str) -> str:
@@ -99,7 +112,33 @@ class VaultSeal:
 
     def path(self, owner: str, memory: str) -> str:
         """Where the secrets of a memory are, below the mount."""
-        return "/".join([self._settings.prefix.strip("/"), path_part(owner), path_part(memory)])
+        return "/".join([self._settings.root, path_part(owner), path_part(memory)])
+
+    def wire_key(self, *, make: bool) -> bytes | None:
+        """The key of all who use this Vault and prefix, for secrets on their way between them; implements `shared.Place`.
+
+        Made once, whoever asks first (check-and-set).
+
+        Raises:
+            SealUnavailable: Vault cannot be reached now.
+            SealDenied: the token may not read it, or there is none and it may not make one; or what is there is no key.
+        """
+        mount, path = self._settings.mount, f"{self._settings.prefix.strip('/')}/{_WIRE_KEY}"
+        try:
+            entries, _ = self._call(lambda client: self._read(client, mount, path))
+            if "key" not in entries and make:
+                fresh = secrets.token_hex(32)
+                entries = self._change(mount, path, lambda now: now if "key" in now else {**now, "key": fresh}) or {}
+        except SealDenied as error:
+            raise SealDenied(
+                f"The key for secrets on the wire is out of reach: {error.message}",
+                hint=f"Let the token create, read and update {mount}/data/{path}; or set MEMORY_ENCRYPTION_KEY on both sides.",
+            ) from None
+        if "key" not in entries:
+            return None
+        if re.fullmatch(r"[0-9a-f]{64}", str(entries["key"])) is None:
+            raise SealDenied(f"What Vault keeps at {mount}/{path} is no key.", hint="Delete it there; it is made anew.")
+        return bytes.fromhex(str(entries["key"]))
 
     def seal(self, owner: str, memory: str, name: str, secret: str) -> Sealed:
         path = self.path(owner, memory)
@@ -118,6 +157,9 @@ class VaultSeal:
 
     def erase(self, owner: str, memory: str, name: str, blob: bytes, meta: Mapping[str, Any]) -> None:
         mount, path = self._own_place(owner, memory, meta)
+        if self._settings.replica and not self.is_current(meta):
+            # From the time before this machine replicated: its server may keep its own in the same place.
+            return
         left = self._change(mount, path, lambda entries: {k: v for k, v in entries.items() if k != name}, only_if=name)
         if left is None:
             return
@@ -139,7 +181,7 @@ class VaultSeal:
         return (
             meta.get("tier") == "vault"
             and meta.get("mount") == self._settings.mount
-            and str(meta.get("path", "")).startswith(self._settings.prefix.strip("/") + "/")
+            and str(meta.get("path", "")).startswith(self._settings.root + "/")
         )
 
     def healthy(self) -> Health:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bethink import text
-from bethink.errors import InvalidInput, NotFound
+from bethink.errors import Forgotten, InvalidInput, NotFound
 from bethink.model import Access, Filter, Memory, Reach, Revision, Scope
 from bethink.project import short
 from bethink.stores.base import Store, Transaction
@@ -94,6 +94,14 @@ class Core:
                 return self.store.get(self.access, matches)[matches[0]]
         raise NotFound(f"No memory {id!r}.")
 
+    def live(self, id: str) -> Memory:
+        """As `get`, of what is not forgotten.
+
+        Raises:
+            Forgotten: it is; only its past is shown.
+        """
+        return present(self.get(id))
+
     def reach(self, project: str | None = None, *, task: str | None = None, everywhere: bool = False, only_global: bool = False) -> Reach:
         """What a question sees: from a project, that project and what is global; from nowhere, what is global."""
         if everywhere:
@@ -147,6 +155,20 @@ class Core:
     @property
     def _actor(self) -> str:
         return self.writer.agent or self.writer.source
+
+
+def present(memory: Memory) -> Memory:
+    """The memory itself.
+
+    Raises:
+        Forgotten: it is forgotten.
+    """
+    if memory.deleted_at is not None:
+        raise Forgotten(
+            f"The memory {memory.id} is forgotten.",
+            hint=f"`bethink restore {memory.id}` brings it back; `bethink history {memory.id}` shows what it was.",
+        )
+    return memory
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:

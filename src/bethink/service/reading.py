@@ -93,7 +93,7 @@ class Reading(Core):
 
     def similar(self, id: str, limit: int = 3) -> tuple[Hit, ...]:
         """The memories nearest to one, by meaning where there are vectors, else by words."""
-        memory = self.get(id)
+        memory = self.live(id)
         query = Query(memory.content[:MAX_QUESTION], where=Filter(reach=self.reach(everywhere=True)), limit=limit + 1)
         return tuple(hit for hit in self.recall(query).hits if hit.memory.id != memory.id)[:limit]
 

@@ -44,7 +44,7 @@ class Review(Writing):
         """
         accepted = []
         for id in ids:
-            memory = self.get(id)
+            memory = self.live(id)
             if changes is not None:
                 memory = self.revise(memory.id, changes)
             if memory.status not in WAITING and not memory.needs_review:

@@ -97,9 +97,10 @@ class Sealing(Core):
 
         Raises:
             NotFound: no such memory, or it has no secret.
+            Forgotten: it has to be restored first.
             SealError: it cannot be opened here.
         """
-        memory = self.get(id)
+        memory = self.live(id)
         secrets = dict(self._opened(memory))
         if not secrets and memory.sealed and self.elsewhere is not None:
             secrets = dict(self.elsewhere(memory.id)["secrets"])

@@ -32,12 +32,14 @@ class Sharing(Sealing):
         """Lends one memory, everything with a tag, or a project to a user, or as `space:NAME` to the members of a space.
 
         Raises:
-            NotFound: no such memory, user or space.
+            NotFound: no such memory, user or space, or the memory is forgotten.
             InvalidInput: not exactly one of id, tag and project is named.
             Forbidden: it belongs to somebody else.
         """
         people = self._may_share()
         kind, value = self._what(id, tag, project)
+        if kind == "memory":
+            self.live(value)
         return people.share(self.access.principal, kind, value, to, permission)
 
     def unshare(self, to: str | None = None, *, id: str | None = None, tag: str | None = None, project: str | None = None) -> list[Grant]:

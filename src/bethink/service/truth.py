@@ -42,7 +42,7 @@ class Truth(Core):
             InvalidInput: no such type, an edge to itself, or a circle of supersedes.
         """
         kind = one_of(type.strip().lower().replace("-", "_"), LINK_TYPES, "link type")
-        one, other = self.get(source), self.get(target)
+        one, other = self.live(source), self.live(target)
         if one.id == other.id:
             raise InvalidInput("A memory cannot be linked with itself.")
         now = self.now()
@@ -70,9 +70,14 @@ class Truth(Core):
                 tx.append_audit(self.now(), self._actor, "unlink", one, {"type": type, "target": other})
         return removed
 
-    def links(self, id: str) -> list[Link]:
-        """Every edge of a memory, oldest first."""
-        return self.store.links_of(self.access, [self.get(id).id])
+    def links(self, id: str, at: datetime | None = None) -> list[Link]:
+        """Every edge of a memory, oldest first; with `at` those that were made by then and are still there.
+
+        Raises:
+            Forgotten: it is forgotten, and `at` names no moment.
+        """
+        memory = self.live(id) if at is None else self.get(id)
+        return [link for link in self.store.links_of(self.access, [memory.id]) if at is None or link.created_at <= at]
 
     def history(self, id: str) -> list[Revision]:
         """Every change of a memory, oldest first, beginning with its making."""

@@ -76,9 +76,10 @@ class Writing(Judging, Sealing):
 
         Raises:
             NotFound, InvalidInput, Forbidden, VersionConflict
+            Forgotten: it has to be restored first.
             Conflict: another memory says exactly that already.
         """
-        before = self.get(id)
+        before = self.live(id)
         if changes.if_version is not None and changes.if_version != before.version:
             from bethink.errors import VersionConflict
 

@@ -17,7 +17,9 @@ def test_the_life_of_a_memory(run: Run, add: Add) -> None:
     assert run("purge", id, "--yes").exit_code == 2
     run("delete", id)
     assert answered(run("purge", id, "--json"))["action"] == "dry_run"
-    assert answered(run("show", id, "--json"))["deleted_at"]
+    forgotten = run("show", id, "--json")
+    assert forgotten.exit_code == 1 and "restore" in answered(forgotten)["hint"]
+    assert answered(run("history", id, "--json"))["id"] == id
     receipt = answered(run("purge", id, "--yes", "--json"))
     assert receipt["action"] == "purged"
     assert receipt["erased"]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from bethink.errors import Conflict, NotForgotten, NotFound
+from bethink.errors import Conflict, Forgotten, NotForgotten, NotFound
 from bethink.model import Changes, Draft, Filter, Query
 from bethink.service.memories import Memories
 from bethink.stores.sqlite import SQLiteStore
@@ -140,6 +140,10 @@ class AnySequence(RuleBasedStateMachine):
     def revise(self, id: str, tags: tuple[str, ...], importance: float, reword: bool) -> None:
         self.turn()
         content = self.fresh() if reword else self.lives[id].now.content
+        if self.lives[id].now.deleted:
+            with pytest.raises(Forgotten):
+                self.memories.revise(id, Changes(tags=tags))
+            return
         self.memories.revise(id, Changes(content=content if reword else None, tags=tags, importance=importance))
         self.become(id, content=content, tags=tags, importance=importance)
 

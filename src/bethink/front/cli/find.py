@@ -37,6 +37,7 @@ from bethink.front.cli.asked import (
 )
 from bethink.model import Filter, Memory, one_of
 from bethink.project import short as short_name
+from bethink.service.core import present
 from bethink.service.memories import Memories
 
 Status = Annotated[str | None, typer.Option("--status", help="candidate, quarantined, superseded, completed, parked, or any.")]
@@ -179,8 +180,8 @@ def show(id: Id, as_of: AsOf = None, project: Project = None, as_json: Json = Fa
     """Show one memory with every field, and its links."""
     with opened(project, embedder=False) as memories:
         at = fields.moment({"as_of": as_of}, "as_of", memories.now())
-        memory = memories.as_of(id, at) if at else memories.get(id)
-        links = memories.links(memory.id)
+        memory = present(memories.as_of(id, at)) if at else memories.live(id)
+        links = memories.links(memory.id, at)
     if as_json:
         shown.json({**shapes.memory(memory), "links": [shapes.link(one) for one in links]})
         return

@@ -109,7 +109,7 @@ class RemoteMemories:
             "budget_tokens": query.budget_tokens,
             "follow_links": query.follow_links or None,
         }
-        told = self._ask("POST", "/api/recall", {name: value for name, value in asked.items() if value is not None})
+        told = self._ask("POST", "/api/memories/recall", {name: value for name, value in asked.items() if value is not None})
         hits = tuple(Hit(memory_of(one), one["score"], one["why"]) for one in told["memories"])
         return Recalled(hits, told["took_ms"], tuple(told.get("notes", ())))
 

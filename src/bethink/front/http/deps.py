@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import anyio.to_thread
 from fastapi import Depends, Query, Request
 from fastapi.routing import APIRouter
+from pydantic import StringConstraints
 from starlette.responses import Response
 
 from bethink.front.http.auth import ADMIN, READ, SECRETS, WRITE, Caller
@@ -61,6 +62,12 @@ Limit = Annotated[int, Query(ge=0, le=10_000)]
 Offset = Annotated[int, Query(ge=0, le=2**53)]
 Filter = Annotated[str | None, Query(max_length=500, pattern=r"^[^\x00]*$")]
 When = Annotated[str | None, Query(max_length=64, description="A date, a time with offset, or an age such as 30d.")]
+AsOf = Annotated[str | None, Query(max_length=64, description="As it was known then: a date, a time with offset, or an age.")]
+#: One tag or several, of which a memory must carry all.
+Tag = Annotated[
+    list[Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]] | None,
+    Query(max_length=64, description="Repeated: all of them."),
+]
 
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
 #: What any route may answer.

@@ -126,6 +126,26 @@ class NewLink(Asked):
     note: Name = ""
 
 
+class NewEdge(NewLink):
+    source_id: Name
+
+
+class NewEdges(Asked):
+    links: Annotated[list[NewEdge], Field(min_length=1, max_length=1000)]
+
+
+class Origin(Asked):
+    session: Name | None = None
+    source: Name | None = None
+    since: When | None = None
+    dry_run: bool = Field(default=True, description="Only say what would leave recall.")
+
+
+class Tidying(Asked):
+    accept: list[Name] = Field(default_factory=list, max_length=1000, description="Proposals to carry out, by their ids.")
+    all: bool = Field(default=False, description="Carry out all of them.")
+
+
 class NewEntity(Asked):
     name: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     description: Words = ""
@@ -236,6 +256,17 @@ class Listed(Answered):
     total: int
     limit: int
     offset: int
+
+
+class Found(Answered):
+    id: str
+    content: str
+    title: str
+    snippet: str
+    tags: list[str]
+    project: str | None
+    created_at: datetime
+    sim: float = Field(description="How well it answers, 0 to 1; the same as score.")
 
 
 class Recalled(Answered):

@@ -22,24 +22,22 @@ def search(desk: Desk, given: Json) -> Answer:
 
 def fetch(desk: Desk, given: Json) -> Answer:
     memories = desk.memories()
-    memory = memories.get(given["id"])
+    memory = memories.live(given["id"])
     facts = {
         "category": memory.category,
         "project": memory.scope.project,
         "created_at": text.iso(memory.created_at),
         "source": memory.source,
         "trust": memory.trust,
-        "status": "deleted" if memory.deleted_at else memory.status,
+        "status": memory.status,
         "owner": memory.owner if memory.owner != memories.access.principal else None,
     }
-    # What was deleted is not read any more: it is only said that it was.
-    content = "" if memory.deleted_at else memory.content
-    return _both({**_titled(memory), "text": content, "metadata": {name: value for name, value in facts.items() if value is not None}})
+    known = {name: value for name, value in facts.items() if value is not None}
+    return _both({**_titled(memory), "text": memory.content, "metadata": known})
 
 
 def _titled(memory: Memory) -> Json:
-    title = "" if memory.deleted_at else text.title(memory.content)
-    return {"id": memory.id, "title": title, "url": f"memory://memory/{memory.id}"}
+    return {"id": memory.id, "title": text.title(memory.content), "url": f"memory://memory/{memory.id}"}
 
 
 def _both(shape: Json) -> Answer:

@@ -10,6 +10,7 @@ from bethink.front import fields, shapes
 from bethink.front.mcp.table import Answer, Json, Param, Tool
 from bethink.front.mcp.tools import ALL_PROJECTS, ID, changes_of, fitted, placed, quoted, titles
 from bethink.model import LINK_TYPES
+from bethink.service.core import present
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +154,7 @@ def decide(desk: Desk, given: Json) -> Answer:
 def history(desk: Desk, given: Json) -> Answer:
     memories = desk.memories()
     if at := given.get("as_of"):
-        memory = memories.as_of(given["id"], text.moment(at, memories.now()))
+        memory = present(memories.as_of(given["id"], text.moment(at, memories.now())))
         return Answer(quoted([memory], memories), {"id": memory.id, "memory": shapes.memory(memory), "history": []})
     memory = memories.get(given["id"])
     revisions = memories.history(memory.id)

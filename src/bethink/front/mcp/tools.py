@@ -74,13 +74,11 @@ def recall(desk: Desk, given: Json) -> Answer:
 
 def get(desk: Desk, given: Json) -> Answer:
     memories = desk.memories()
-    memory = memories.get(given["id"])
+    memory = memories.live(given["id"])
     links = memories.links(memory.id)
     shape = {**shapes.memory(memory), "links": [shapes.link(link) for link in links]}
     lines = [quoted([memory], memories)]
     lines += [f"Linked: {link.source} {link.type} {link.target}" for link in links]
-    if memory.deleted_at is not None:
-        lines.append("It is deleted.")
     return Answer("\n".join(lines), shape)
 
 
@@ -183,7 +181,7 @@ def changes_of(given: Json) -> Changes:
 def revised(desk: Desk, id: str, changes: Changes) -> Memory:
     """Edits a memory for a model, which may not let into recall what waits for a person."""
     memories = desk.memories()
-    before = memories.get(id)
+    before = memories.live(id)
     if before.status in WAITING and changes.status is not None:
         raise Forbidden(f"The memory {before.id} waits for a person's review.", hint="Ask the person to run `bethink review`.")
     after = memories.revise(before.id, changes)

@@ -95,23 +95,27 @@ def nearest(db: apsw.Connection, vector: npt.NDArray[np.float32], allowed: Colle
     import numpy as np
 
     signs = np.packbits(vector > 0).tobytes()
-    question = np.frombuffer(signs.ljust(_width(len(signs)), b"\0"), np.uint64)
-    known = np.zeros(max(allowed, default=0) + 1, bool)
-    known[list(allowed)] = True
-    known[0] = False
-    furthest = 64 * len(question) + 1
-    ones = np.ones(len(question), np.float32)
+    words = _width(len(signs)) // 8
+    # As long as a chunk, as NumPy is slow at repeating six numbers.
+    question = np.tile(np.frombuffer(signs.ljust(words * 8, b"\0"), np.uint64), CHUNK)
+    furthest = 64 * words + 1
+    # The last entry stands for every place that is unknown.
+    away = np.full(max(allowed, default=0) + 2, furthest, np.float32)
+    away[list(allowed)] = 0
+    away[0] = furthest
+    ones = np.ones(words, np.float32)
+    differing = np.empty_like(question)
+    counts = np.empty((CHUNK, words), np.uint8)
     numbers: list[int] = []
     distances = [np.empty(0, np.uint16)]
     for number, places, bits in db.execute("SELECT number, places, bits FROM vector_chunks"):
-        entries = np.frombuffer(bits, np.uint64).reshape(CHUNK, -1)
-        if entries.shape[1] != question.shape[0]:
+        if len(bits) != CHUNK * words * 8:
             continue
-        belongs = np.frombuffer(places, np.uint32)
-        wanted = known[np.minimum(belongs, len(known) - 1)] & (belongs < len(known))
-        distance = (np.bitwise_count(entries ^ question).astype(np.float32) @ ones).astype(np.uint16)
-        distance[~wanted] = furthest
-        distances.append(distance)
+        np.bitwise_xor(np.frombuffer(bits, np.uint64), question, out=differing)
+        np.bitwise_count(differing, out=counts.reshape(-1))
+        distance = counts.astype(np.float32) @ ones
+        distance += away.take(np.frombuffer(places, np.uint32), mode="clip")
+        distances.append(distance.astype(np.uint16))
         numbers.append(number)
     distance = np.concatenate(distances)
     first = np.array(numbers, np.int64) * CHUNK

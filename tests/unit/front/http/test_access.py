@@ -356,7 +356,7 @@ def test_a_caged_key_stays_in_its_project(world: World) -> None:
     statuses = {id: world.client.get(f"/api/memories/{id}", headers=headers).status_code for id in (outside, nowhere, inside)}
     assert statuses == {outside: 404, nowhere: 404, inside: 200}
     answer = world.client.post("/api/recall", json={"query": "caged mark", "scope": "all"}, headers=headers).json()
-    assert [one["id"] for one in answer["memories"]] == [inside]
+    assert [one["id"] for one in answer] == [inside]
     assert (
         world.client.post("/api/memories", json={"content": "out of the cage", "project": "elsewhere"}, headers=headers).status_code == 403
     )

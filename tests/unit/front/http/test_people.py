@@ -73,9 +73,9 @@ def test_a_space_and_whose_each_memory_is(world: World, boss: str, monkeypatch: 
     assert ask(world, ben_key, "GET", f"/api/memories/{ours.json()['id']}").status_code == 404
     assert ask(world, ben_key, "POST", f"/api/spaces/{space}/accept").status_code == 200
     ask(world, ben_key, "POST", "/api/memories", {"content": "the walrus at home eats clams"})
-    hits = ask(world, ben_key, "POST", "/api/recall", {"query": "walrus"}).json()["memories"]
+    hits = ask(world, ben_key, "POST", "/api/memories/recall", {"query": "walrus"}).json()["memories"]
     assert {hit["owner"] for hit in hits} == {f"space:{space}", ben}
-    only = ask(world, ben_key, "POST", "/api/recall", {"query": "walrus", "space": space}).json()["memories"]
+    only = ask(world, ben_key, "POST", "/api/memories/recall", {"query": "walrus", "space": space}).json()["memories"]
     assert [hit["owner"] for hit in only] == [f"space:{space}"]
     listed = ask(world, ben_key, "GET", f"/api/memories?space={space}").json()
     assert (listed["total"], listed["memories"][0]["owner"]) == (1, f"space:{space}")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from bethink.errors import Forbidden
 from bethink.front import fields, shapes
 from bethink.front.http.deps import Filter, Limit, Offset, Reads, Rules, Writes, answer, router
-from bethink.front.http.models import Chosen, Migration, NewEntity
+from bethink.front.http.models import Chosen, Migration, NewEntity, Tidying
 from bethink.model import CATEGORIES, CATEGORY_ALIASES
 
 routes = router("care")
@@ -58,6 +58,14 @@ def duplicates(
     return answer({"clusters": [shapes.cluster(one) for one in found]})
 
 
+@routes.post("/api/tidy")
+def tidy(memories: Writes, asked: Tidying) -> Response:
+    """What could be merged and what has expired; does what is accepted by its id, or `all` of it."""
+    found = memories.tidy(accept=asked.accept, accept_all=asked.all)
+    done = {one.id for one in found if asked.all or one.id in asked.accept}
+    return answer({"proposals": [{**shapes.proposal(one), "done": one.id in done} for one in found]})
+
+
 @routes.get("/api/entities")
 def entities(memories: Reads, query: Filter = None, project: Filter = None, limit: Annotated[int, Query(ge=1, le=100)] = 5) -> Response:
     """All entities as trees; or those whose name or alias is like the query, most alike first."""
@@ -71,7 +79,7 @@ def entities(memories: Reads, query: Filter = None, project: Filter = None, limi
 def register(memories: Writes, asked: NewEntity) -> Response:
     """Store an entity, or join what is new into the one of that name."""
     made = memories.register_entity(asked.name, asked.description, aliases=asked.aliases, parent=asked.parent)
-    return answer({"id": made.memory.id, "action": "registered", "name": made.name}, 201)
+    return answer({**shapes.entity(made), "action": "registered"}, 201)
 
 
 @routes.get("/api/review")
@@ -84,7 +92,8 @@ def review(memories: Reads, project: Filter = None, limit: Limit = 50, offset: O
 @routes.post("/api/review/accept")
 def accept(memories: Writes, asked: Chosen) -> Response:
     """Let memories into recall."""
-    return answer({"accepted": [memory.id for memory in memories.accept(asked.ids)]})
+    let_in = memories.accept(asked.ids)
+    return answer({"accepted": [memory.id for memory in let_in], "memories": [shapes.brief_memory(memory) for memory in let_in]})
 
 
 @routes.post("/api/review/reject")

@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from bethink.errors import BethinkError, Conflict, InvalidInput, NotFound
 from bethink.front import fields, shapes
-from bethink.front.http.deps import ERRORS, Filter, Reads, When, Writes, server_of
+from bethink.front.http.deps import ERRORS, Filter, Reads, Tag, When, Writes, server_of
 from bethink.model import Filter as Where
 from bethink.service.memories import Memories
 
@@ -41,9 +41,13 @@ def export(
     memories: Reads,
     format: Annotated[str, Query(pattern="^(ndjson|json)$", description="One object a line, or one array.")] = "ndjson",
     category: Filter = None,
-    tag: Filter = None,
+    tag: Tag = None,
     project: Filter = None,
+    task: Filter = None,
     source: Filter = None,
+    client: Filter = None,
+    session: Filter = None,
+    space: Filter = None,
     since: When = None,
     before: When = None,
     status: Filter = "any",
@@ -54,12 +58,16 @@ def export(
     asked = {
         "category": category,
         "project": project,
+        "task": task,
         "source": source,
+        "client": client,
+        "session": session,
+        "space": space,
         "since": since,
         "before": before,
         "status": status,
-        "scope": scope or (None if project else "all"),
-        "tags": [tag] if tag else None,
+        "scope": scope or (None if project or task else "all"),
+        "tags": tag,
     }
     found = _exported(memories, replace(fields.filter_of(asked, memories), archive=archive))
     if format == "json":

@@ -10,9 +10,10 @@ from starlette.responses import Response
 from bethink import text
 from bethink.errors import InvalidInput
 from bethink.front import fields, shapes
-from bethink.front.http.deps import Filter, Limit, Offset, Opens, Reads, When, Writes, answer, router, server_of
+from bethink.front.http.deps import AsOf, Filter, Limit, Offset, Opens, Reads, Tag, When, Writes, answer, router, server_of
 from bethink.front.http.models import Edit, Listed, NewMemory, OneMemory, StoredMemory, Written
 from bethink.model import Changes, Memory
+from bethink.service.core import present
 from bethink.service.memories import Memories
 
 routes = router("memories")
@@ -36,12 +37,15 @@ def store(memories: Writes, asked: NewMemory, request: Request) -> Response:
 def list_(
     memories: Reads,
     category: Filter = None,
-    tag: Filter = None,
+    tag: Tag = None,
     project: Filter = None,
+    task: Filter = None,
     source: Filter = None,
     client: Filter = None,
+    session: Filter = None,
     since: When = None,
     before: When = None,
+    as_of: AsOf = None,
     status: Filter = None,
     scope: Filter = None,
     space: Filter = None,
@@ -56,12 +60,15 @@ def list_(
         "project": project,
         "source": source,
         "client": client,
+        "session": session,
         "since": since,
         "before": before,
+        "as_of": as_of,
         "status": status,
         "space": space,
-        "scope": scope or (None if project else "all"),
-        "tags": [tag] if tag else None,
+        "task": task,
+        "scope": scope or (None if project or task else "all"),
+        "tags": tag,
     }
     where = fields.filter_of(asked, memories)
     if deleted:
@@ -86,10 +93,11 @@ def delete_many(
 
 
 @routes.get("/api/memories/{id}", response_model=OneMemory)
-def read(memories: Reads, id: Id) -> Response:
-    """One memory, whole, with its links; forgotten ones too."""
-    memory = memories.get(id)
-    links = memories.links(memory.id)
+def read(memories: Reads, id: Id, as_of: AsOf = None) -> Response:
+    """One memory, whole, with its links; 404 when it is forgotten, for /restore brings it back and /history shows what it was."""
+    at = text.moment(as_of, memories.now()) if as_of else None
+    memory = present(memories.as_of(id, at)) if at else memories.live(id)
+    links = memories.links(memory.id, at)
     return answer(
         {
             **whole(memory),

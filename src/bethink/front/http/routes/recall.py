@@ -11,10 +11,11 @@ from bethink import text
 from bethink.errors import InvalidInput
 from bethink.front import fields, shapes
 from bethink.front.http.deps import Filter, Reads, answer, router
-from bethink.front.http.models import Candidate, Question, Recalled
+from bethink.front.http.models import Candidate, Found, Question, Recalled
 from bethink.front.http.routes.memories import Id
 from bethink.model import Filter as Where
 from bethink.model import Hit
+from bethink.model import Recalled as Answer
 from bethink.service.memories import Memories
 
 routes = router("recall")
@@ -23,9 +24,26 @@ _SNIPPET = 200
 
 
 @routes.post("/api/memories/recall", response_model=Recalled)
-@routes.post("/api/recall", response_model=Recalled)
 def recall(memories: Reads, asked: Question) -> Response:
     """The memories that answer a question, best first; none when nothing is relevant."""
+    found = _recalled(memories, asked)
+    return answer({"memories": [_hit(hit, memories) for hit in found.hits], "took_ms": found.took_ms, "notes": list(found.notes)})
+
+
+@routes.post("/api/recall", response_model=list[Found])
+def hits(memories: Reads, asked: Question) -> Response:
+    """As /api/memories/recall, the memories alone; what was degraded is in the header `Bethink-Notes`."""
+    found = _recalled(memories, asked)
+    told = answer([_hit(hit, memories) for hit in found.hits])
+    if found.notes:
+        told.headers["Bethink-Notes"] = " ".join(" ".join(found.notes).encode("ascii", "replace").decode().split())
+    return told
+
+
+def _recalled(memories: Memories, asked: Question) -> Answer:
+    """Raises:
+    InvalidInput: there is no question.
+    """
     given = asked.given()
     context = given.pop("context", None)
     given.setdefault("query", context)
@@ -34,13 +52,7 @@ def recall(memories: Reads, asked: Question) -> Response:
     threshold = given.pop("threshold", None)
     if threshold is not None:
         given.setdefault("min_score", threshold)
-    recalled = memories.recall(fields.query_of(given, memories))
-    shape: dict[str, Any] = {
-        "memories": [_hit(hit, memories) for hit in recalled.hits],
-        "took_ms": recalled.took_ms,
-        "notes": list(recalled.notes),
-    }
-    return answer(shape)
+    return memories.recall(fields.query_of(given, memories))
 
 
 @routes.post("/api/memories/check")

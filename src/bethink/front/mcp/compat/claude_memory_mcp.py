@@ -58,7 +58,7 @@ def _delete(desk: Desk, given: Json) -> Answer:
 
 def _secret(desk: Desk, given: Json) -> Answer:
     memories = desk.memories()
-    memory = memories.get(given["id"].removeprefix("#"))
+    memory = memories.live(given["id"].removeprefix("#"))
     try:
         opened = memories.secret(memory.id)
     except NotFound:

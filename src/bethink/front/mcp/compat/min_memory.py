@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bethink import text
-from bethink.errors import InvalidInput, NotFound
+from bethink.errors import InvalidInput
 from bethink.front import fields
 from bethink.front.mcp.compat import as_json
 from bethink.front.mcp.table import Answer, Json, Param, Tool
@@ -73,10 +73,7 @@ def _search(desk: Desk, given: Json) -> Answer:
 
 
 def _fetch(desk: Desk, given: Json) -> Answer:
-    memory = desk.memories().get(given["id"].removeprefix("mcp://memory/"))
-    if memory.deleted_at is not None:
-        raise NotFound(f"The memory {memory.id} is deleted.")
-    return Answer(memory.content)
+    return Answer(desk.memories().live(given["id"].removeprefix("mcp://memory/")).content)
 
 
 def _store(desk: Desk, given: Json) -> Answer:
