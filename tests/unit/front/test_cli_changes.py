@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from kit.cli import Add, Run, answered
 
 
@@ -18,7 +20,7 @@ def test_the_life_of_a_memory(run: Run, add: Add) -> None:
     run("delete", id)
     assert answered(run("purge", id, "--json"))["action"] == "dry_run"
     forgotten = run("show", id, "--json")
-    assert forgotten.exit_code == 1 and "restore" in answered(forgotten)["hint"]
+    assert forgotten.exit_code == 1 and "restore" in json.loads(forgotten.output)["hint"]
     assert answered(run("history", id, "--json"))["id"] == id
     receipt = answered(run("purge", id, "--yes", "--json"))
     assert receipt["action"] == "purged"

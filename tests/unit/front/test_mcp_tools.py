@@ -218,8 +218,8 @@ def test_search_and_fetch_have_the_connectors_shapes(desk: Desk) -> None:
     assert json.loads(said(fetched)) == fetched.structured_content
     assert fetched.structured_content and fetched.structured_content["text"] == "# Glossary\nA quokka is a small wallaby"
     ask(desk, "default", "memory_delete", id=id)
-    gone = ask(desk, "connector", "fetch", id=id).structured_content
-    assert gone and "quokka" not in json.dumps(gone)
+    gone = ask(desk, "connector", "fetch", id=id)
+    assert gone.is_error and "is forgotten" in said(gone) and "quokka" not in said(gone)
 
 
 def test_the_module_names_what_it_offers() -> None:

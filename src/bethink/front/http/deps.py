@@ -66,7 +66,7 @@ AsOf = Annotated[str | None, Query(max_length=64, description="As it was known t
 #: One tag or several, of which a memory must carry all.
 Tag = Annotated[
     list[Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]] | None,
-    Query(max_length=64, description="Repeated: all of them."),
+    Query(max_length=64, description="Repeated: all."),
 ]
 
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}

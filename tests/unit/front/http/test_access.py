@@ -84,7 +84,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/api/entities"): many(READ),
     ("POST", "/api/entities"): many(WRITE, body={"name": "Thing"}, own=201),
     ("GET", "/api/review"): many(READ),
-    ("POST", "/api/review/accept"): one(WRITE, body={"ids": ["{id}"]}, own=409, lent=409, forgotten=409),
+    ("POST", "/api/review/accept"): one(WRITE, body={"ids": ["{id}"]}, own=409, lent=409, forgotten=404),
     ("POST", "/api/review/reject"): one(WRITE, body={"ids": ["{id}"]}, lent=403),
     ("GET", "/api/users"): many(ADMIN),
     ("POST", "/api/users"): many(ADMIN, body={"name": "{name}"}, own=201),
@@ -98,29 +98,34 @@ ROWS: dict[tuple[str, str], Row] = {
     ("DELETE", "/api/spaces/{space}/members/{user}"): many(WRITE, own=404),
     ("POST", "/api/spaces/{space}/accept"): many(WRITE, own=404),
     ("GET", "/api/shares"): many(READ),
-    ("POST", "/api/share"): one(WRITE, body={"to": "late", "id": "{id}"}, lent=403),
+    ("POST", "/api/share"): one(WRITE, body={"to": "late", "id": "{id}"}, lent=403, forgotten=404),
     ("POST", "/api/unshare"): one(WRITE, body={"id": "{id}"}, own=404, lent=403, forgotten=404),
     ("GET", "/api/memories/shared-with-me"): many(READ),
     ("GET", "/api/memories/my-shares"): many(READ),
     ("POST", "/api/memories/share-tag"): many(WRITE, body={"tag": "x", "shared_with": "late"}),
     ("DELETE", "/api/memories/share-tag"): many(WRITE, query="tag=nothing&shared_with=late", own=404),
-    ("POST", f"{_ID}/share"): one(WRITE, body={"shared_with": "late"}, lent=403),
+    ("POST", f"{_ID}/share"): one(WRITE, body={"shared_with": "late"}, lent=403, forgotten=404),
     ("DELETE", f"{_ID}/share/{{user}}"): one(WRITE, own=404, lent=403, forgotten=404),
     ("POST", "/api/memories/migrate-secrets"): many(ADMIN, body={}),
     ("POST", "/api/memories"): many(WRITE, body={"content": "{new}"}, own=201),
     ("GET", "/api/memories"): many(READ, query="limit=1000"),
     ("DELETE", "/api/memories"): many(WRITE, query="tag=nothing-has-this"),
-    ("GET", _ID): one(READ),
-    ("PUT", _ID): one(WRITE, body={"importance": 0.9}, lent=403),
-    ("PATCH", _ID): one(WRITE, body={"importance": 0.8}, lent=403),
+    ("GET", _ID): one(READ, forgotten=404),
+    ("PUT", _ID): one(WRITE, body={"importance": 0.9}, lent=403, forgotten=404),
+    ("PATCH", _ID): one(WRITE, body={"importance": 0.8}, lent=403, forgotten=404),
     ("DELETE", _ID): one(WRITE, lent=403),
     ("POST", f"{_ID}/restore"): one(WRITE, own=409, lent=409),
     ("POST", f"{_ID}/purge"): one(WRITE, own=409, lent=409),
     ("POST", f"{_ID}/secret"): one(SECRETS, own=404, lent=404, forgotten=404),
     ("GET", f"{_ID}/history"): one(READ),
-    ("GET", f"{_ID}/related"): one(READ),
-    ("GET", f"{_ID}/links"): one(READ),
-    ("POST", f"{_ID}/links"): one(WRITE, body={"target_id": "{other}", "link_type": "see_also"}, own=201, lent=403, forgotten=201),
+    ("GET", f"{_ID}/why"): one(READ),
+    ("GET", f"{_ID}/related"): one(READ, forgotten=404),
+    ("GET", f"{_ID}/links"): one(READ, forgotten=404),
+    ("POST", f"{_ID}/links"): one(WRITE, body={"target_id": "{other}", "link_type": "see_also"}, own=201, lent=403, forgotten=404),
+    ("POST", "/api/links"): one(WRITE, body={"links": [{"source_id": "{id}", "target_id": "{other}"}]}, foreign=200),
+    ("POST", "/api/rollback"): many(WRITE, body={"session": "nothing-was-said-there"}),
+    ("POST", "/api/rollback/{batch}/undo"): many(WRITE, own=404),
+    ("POST", "/api/tidy"): many(WRITE, body={}),
     ("DELETE", f"{_ID}/links/{{target}}/{{type}}"): one(WRITE, own=404, lent=404, forgotten=404),
     ("POST", f"{_ID}/undo"): one(WRITE, own=409, lent=409, forgotten=409),
 }
@@ -240,7 +245,7 @@ def asked(world: World, proof: Proof, method: str, path: str, row: Row, kind: st
         changes = row.scope == WRITE and proof.owner is not None
         ids = {"id": target(world, proof, kind, changes), "other": target(world, proof, "other", False)}
     # A space and a user that none of them has anything to do with.
-    names = {"name": "nobody", "space": "secret-space", "user": "carol"}
+    names = {"name": "nobody", "space": "secret-space", "user": "carol", "batch": "nothing"}
     address = path.format(id=ids.get("id", "none"), target=ids.get("other", ""), type="see_also", **names)
     body = json.dumps(row.body).replace("{id}", ids.get("id", "")).replace("{other}", ids.get("other", ""))
     body = body.replace("{name}", f"n{time.time_ns()}").replace("{new}", f"a new line of {proof.name} at {time.time_ns()}")

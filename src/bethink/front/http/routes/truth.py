@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Path, Request
 from starlette.responses import Response
 
-from bethink.errors import Conflict, InvalidInput, NotFound
+from bethink.errors import Conflict, Forbidden, InvalidInput, NotFound
 from bethink.front import fields, shapes
 from bethink.front.http.deps import Reads, Writes, answer, router
 from bethink.front.http.models import NewEdge, NewEdges, NewLink, Origin
@@ -83,5 +83,5 @@ def undo(memories: Writes, id: Id, request: Request) -> Response:
 def _linked(memories: Memories, asked: NewEdge) -> dict[str, Any]:
     try:
         return shapes.link(memories.link(asked.source_id, asked.target_id, asked.link_type, asked.note))
-    except (NotFound, InvalidInput, Conflict) as error:
+    except (NotFound, InvalidInput, Conflict, Forbidden) as error:
         return shapes.error(error)
