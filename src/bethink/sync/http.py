@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from bethink import errors
-from bethink.errors import BethinkError, ConfigError, Conflict, Forbidden, InvalidInput, NotFound
+from bethink.errors import BethinkError, ConfigError, Conflict, Forbidden, Forgotten, InvalidInput, NotFound
 from bethink.sync.peer import Json, NotTheServer, RequestFailed, RequestRefused, Unauthorized, Unreachable
 
 #: Seconds for one answer as a whole, however slowly it trickles.
@@ -106,15 +106,23 @@ class HttpPeer:
             )
         return _with(self._get("secret", {"id": id}), "secrets")
 
-    def rest(self, method: str, path: str, body: Json | None = None) -> Json:
+    def rest(self, method: str, path: str, body: Json | Sequence[Json] | None = None, *, key: str | None = None) -> Json:
         """The answer of any route; what the server says no to is the error that it would be here.
+
+        Args:
+            body: sent as JSON.
+            key: an Idempotency-Key, by which a request may be repeated whose answer was lost.
+
+        Returns:
+            The object that was answered; a list that was, under `items`.
 
         Raises:
             NotFound, Forbidden, Conflict, InvalidInput, PeerError
         """
         raw = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        headers = {**({"Content-Type": "application/json"} if raw else {}), **({"Idempotency-Key": key} if key else {})}
         try:
-            return self._asked(method, self._base + path, content=raw, headers={"Content-Type": "application/json"} if raw else {})
+            return self._asked(method, self._base + path, content=raw, headers=headers)
         except RequestRefused as error:
             kind = _PLAIN.get(error.status)
             if kind is None:
@@ -123,7 +131,7 @@ class HttpPeer:
             kind = exact if isinstance(exact, type) and issubclass(exact, kind) else kind
             raise kind(error.message, hint=error.hint) from error
         except Missing as error:
-            raise NotFound(error.message, hint=error.hint) from error
+            raise (Forgotten if error.forgotten else NotFound)(error.message, hint=error.hint) from error
 
     def lines(self, path: str) -> Iterator[bytes]:
         """The lines of a long answer, as they come.
@@ -181,6 +189,8 @@ class HttpPeer:
                 data = None
         ours = isinstance(data, dict)
         if status in (200, 201):
+            if isinstance(data, list):
+                return {"items": data}
             if not ours:
                 raise NotTheServer(f"{self.address} answers with something else than a Bethink server would.")
             return dict(data)
@@ -195,13 +205,17 @@ class HttpPeer:
             raise RequestRefused(message, hint=hint, status=status, code=code)
         if status >= 500:
             raise RequestFailed(message, hint=hint)
-        if status == 404 and code == "NotFound":
-            raise Missing(message, hint=hint)
+        if status == 404 and code in ("NotFound", "Forgotten"):
+            raise Missing(message, hint=hint, forgotten=code == "Forgotten")
         raise NotTheServer(f"{self.address} answers {status}.")
 
 
 class Missing(NotTheServer):
-    """The server does not know what was asked for, or not the route."""
+    """The server does not know what was asked for, or not the route; or it is forgotten."""
+
+    def __init__(self, message: str, *, hint: str | None = None, forgotten: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.forgotten = forgotten
 
 
 def _with(answer: Json, *names: str) -> Json:
