@@ -255,10 +255,19 @@ def seal_of(settings: Settings) -> LazySeal:
                 role=settings["VAULT_ROLE"],
                 mount=settings["VAULT_MOUNT"],
                 prefix=settings["VAULT_PREFIX"],
+                replica=_replica_name(settings) if is_replica(settings) else None,
             )
         return chain.build(settings.home, encryption_key=settings["MEMORY_ENCRYPTION_KEY"], vault=vault)
 
     return LazySeal(build)
+
+
+def _replica_name(settings: Settings) -> str:
+    """A name for this machine's store, among others that use the same Vault."""
+    import os
+    from binascii import crc32
+
+    return f"{settings.client}-{crc32(os.fsencode(settings.database.absolute())):08x}"
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -11,6 +11,7 @@ from typing import Any
 from bethink.exchange import packed
 from bethink.model import Access, Draft, Filter, Memory
 from bethink.seal import chain
+from bethink.seal.vault import VaultSettings
 from bethink.service.core import Writer
 from bethink.service.feeding import Feeding
 from bethink.service.memories import Memories
@@ -38,18 +39,18 @@ class Clock:
         return self.at + self.wrong
 
 
-def seal_in(folder: Path, key: str | None = None) -> LazySeal:
-    return LazySeal(lambda: chain.build(folder, encryption_key=key, use_keyring=False))
+def seal_in(folder: Path, key: str | None = None, vault: VaultSettings | None = None) -> LazySeal:
+    return LazySeal(lambda: chain.build(folder, encryption_key=key, vault=vault, use_keyring=False))
 
 
 class Server:
     """The memories of one server."""
 
-    def __init__(self, folder: Path, *, store: Store | None = None, key: str | None = None) -> None:
+    def __init__(self, folder: Path, *, store: Store | None = None, key: str | None = None, vault: VaultSettings | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.clock = Clock()
         self.store = store or SQLiteStore(folder / "server.db")
-        self.seal = seal_in(folder, key)
+        self.seal = seal_in(folder, key, vault)
 
     def memories(self, user: str = "ann", access: Access | None = None) -> Memories:
         return Memories(self.store, access or Access.local(user), seal=self.seal, clock=self.clock, writer=Writer("server"))
@@ -73,6 +74,7 @@ class Machine:
         user: str = "local",
         principal: str = "ann",
         key: str | None = None,
+        vault: VaultSettings | None = None,
         access: Callable[[], Access] | None = None,
         wrap: Callable[[Peer], Peer] = lambda peer: peer,
         readable: tuple[str, ...] | None = None,
@@ -82,7 +84,7 @@ class Machine:
         self.path = folder / name / "memory.db"
         self.user = user
         self.clock = Clock()
-        self.seal = seal_in(folder / name, key)
+        self.seal = seal_in(folder / name, key, vault)
         self.peer = wrap(DirectPeer(server.serving(principal, access), "direct:server"))
         self._readable = readable
         self.open()
@@ -124,6 +126,12 @@ def everything(store: Store, access: Access, *, own: str) -> dict[str, dict[str,
         # Sealing empties what was kept before it.
         shape["conflicts"] = sorted(one.note for one in store.revisions_named(access, "conflict", [id]) if one.note)
     return found
+
+
+def opened(place: Server | Machine, access: Access, id: str) -> dict[str, str]:
+    """The secrets of a memory, also of one that is forgotten."""
+    owner = place.store.get(access, [id])[id].owner
+    return {name: place.seal.chain.open(owner, id, name, blob, meta) for name, blob, meta in place.store.secrets_of(access, id)}
 
 
 def differences(found: dict[str, dict[str, Any]], wanted: dict[str, dict[str, Any]]) -> list[tuple[str, str, Any, Any]]:

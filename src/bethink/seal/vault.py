@@ -132,7 +132,7 @@ class VaultSeal:
         except SealDenied as error:
             raise SealDenied(
                 f"The key for secrets on the wire is out of reach: {error.message}",
-                hint=f"Let the token create, read and update {mount}/data/{path}; or set MEMORY_ENCRYPTION_KEY on both sides.",
+                hint=f"Its policy must allow to create, read and update {mount}/data/{path}.",
             ) from None
         if "key" not in entries:
             return None

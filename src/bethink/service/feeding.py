@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bethink import exchange
-from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput
+from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, SealUnavailable
 from bethink.model import Access, Memory, new_id
 from bethink.service.replicating import CONFLICT, PROTOCOL, Replicating, conflict_of
 from bethink.stores.base import Store
+
+if TYPE_CHECKING:
+    from bethink.seal.aesgcm import AesGcmSeal
 
 #: Owner of what the server knows of itself. Its name is none that a user can have.
 _SERVER = Access.local("@server")
@@ -19,6 +23,8 @@ _SERVER = Access.local("@server")
 MAX_PAGE = 1000
 #: About as many characters of contents are in one answer.
 _MAX_CONTENT = 4 << 20
+#: Seconds for the secrets of one answer, of which each may be a question to Vault; replicas ask again for the rest.
+_PATIENCE = 10.0
 #: Most changes in one request.
 MAX_CHANGES = 500
 
@@ -41,7 +47,8 @@ class Feeding(Replicating):
             "principal": self.access.principal,
             "owners": self._owners(),
             "project": self.access.project,
-            "seals": self._shares_seal(),
+            "seals": "aes" in self._shared(),
+            "seals_by": list(self._shared()),
             "limits": {"changes": MAX_CHANGES, "page": MAX_PAGE},
             "server_time": self.now().isoformat(),
         }
@@ -132,36 +139,54 @@ class Feeding(Replicating):
             if told := conflict_of(revision):
                 conflicts.setdefault(revision.memory, []).append(told)
         items = []
+        until = time.monotonic() + _PATIENCE
         for memory in memories:
             item: dict[str, Any] = {"memory": exchange.packed(memory), "links": edges.get(memory.id, [])}
             if told_of := conflicts.get(memory.id):
                 item["conflicts"] = told_of
-            if secrets := self._secrets_out(memory):
+            secrets, waiting = self._secrets_out(memory, until)
+            if secrets:
                 item["secrets"] = secrets
+            if waiting:
+                item["secrets_wait"] = waiting
             items.append(item)
         return items
 
-    def _shares_seal(self) -> bool:
-        """Whether there is a key here that a replica may have as well."""
+    def _shared(self) -> Mapping[str, AesGcmSeal]:
+        """What seals with a key that a replica may have as well, by name."""
         try:
-            return self.seal is not None and "aes" in self.seal.chain.tiers
+            return self.seal.chain.shared if self.seal is not None else {}
         except BethinkError:
-            return False
+            return {}
 
-    def _secrets_out(self, memory: Memory) -> list[dict[str, Any]]:
-        """A memory's secrets, sealed with the key that both sides may have; none where there is no such key."""
-        if not memory.sealed or self.seal is None or not self._shares_seal():
-            return []
-        told = []
-        tier = self.seal.chain.tiers["aes"]
+    def _secrets_out(self, memory: Memory, until: float) -> tuple[list[dict[str, Any]], list[str]]:
+        """A memory's secrets, sealed with each key that both sides may have; and the names of those that cannot be told now."""
+        shared = self._shared() if memory.sealed else {}
+        told: list[dict[str, Any]] = []
+        waiting: list[str] = []
+        if self.seal is None or not shared:
+            return told, waiting
         for name, blob, meta in self.store.secrets_of(self.access, memory.id):
             try:
+                if time.monotonic() > until:
+                    raise SealUnavailable
                 secret = self.seal.chain.open(memory.owner, memory.id, name, blob, meta)
-                sealed = tier.seal(memory.owner, memory.id, name, secret)
+            except SealUnavailable:
+                waiting.append(name)
+                continue
             except BethinkError:
                 continue
-            told.append({"name": name, "blob": base64.b64encode(sealed.blob).decode(), "key": str(sealed.meta.get("key", ""))})
-        return told
+            for by, seal in shared.items():
+                try:
+                    sealed = seal.seal(memory.owner, memory.id, name, secret)
+                except SealUnavailable:
+                    waiting.append(name)
+                    continue
+                except BethinkError:
+                    continue
+                one = {"name": name, "blob": base64.b64encode(sealed.blob).decode(), "key": str(sealed.meta.get("key", ""))}
+                told.append({**one, "by": by} if by != "aes" else one)
+        return told, waiting
 
 
 def server_id(store: Store) -> str:

@@ -68,6 +68,7 @@ class Sent:
         return made
 
 
+_NO_KEY = "Give both sides the same MEMORY_ENCRYPTION_KEY or the same Vault."
 _OPS = frozenset(("store", "edit", "purge", "link", "unlink", "secret"))
 #: Versions from … to, both included.
 Spans = list[list[int]]
@@ -129,6 +130,9 @@ class Replicating(Writing):
     def _applied(self, change: Sent) -> dict[str, Any]:
         if change.owner not in self.access.writable:
             raise Forbidden(f"You may not write memories of {change.owner!r}.", hint="Ask an admin of the space for the role of a writer.")
+        if change.op == "secret" and "plain" not in change.payload:
+            # Before the transaction: the key may be in a Vault that is slow.
+            change = replace(change, payload={"name": change.payload.get("name"), "plain": self.opened_from_wire(change)})
         for left in reversed(range(_TRIES)):
             try:
                 return self._once(change)
@@ -315,30 +319,28 @@ class Replicating(Writing):
         name = str(change.payload.get("name") or "")
         if not name or len(name) > 200 or self.seal is None:
             raise InvalidInput("A secret needs a name, and a server that can seal.")
-        if "plain" in change.payload:
-            secret = str(change.payload["plain"])
-        else:
-            secret = self.opened_from_wire(memory, name, change.payload.get("sealed"), change.memory)
-        sealed = self.seal.chain.seal(memory.owner, memory.id, name, secret)
+        sealed = self.seal.chain.seal(memory.owner, memory.id, name, str(change.payload["plain"]))
         tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
         tx.renumber(memory.id)
         return _Outcome("applied", memory.id, own=own)
 
-    def opened_from_wire(self, memory: Memory, name: str, sealed: Any, id: str) -> str:
-        """A secret that travelled sealed with the key that both sides have.
+    def opened_from_wire(self, change: Sent) -> str:
+        """A secret that travelled sealed with a key that both sides have.
 
         Raises:
             SealDenied: they have not the same key.
+            SealUnavailable: the key cannot be had now.
         """
-        if self.seal is None or not isinstance(sealed, Mapping):
-            raise SealDenied("The secret cannot be opened here.")
+        sealed, name = change.payload.get("sealed"), str(change.payload.get("name") or "")
+        by = str(sealed.get("by") or "aes") if isinstance(sealed, Mapping) else ""
+        seal = self.seal.chain.shared.get(by) if self.seal is not None else None
+        if seal is None or not isinstance(sealed, Mapping):
+            raise SealDenied("The server has no key that the secret could be sealed with.", hint=_NO_KEY)
         try:
             blob = base64.b64decode(str(sealed["blob"]), validate=True)
         except (KeyError, ValueError):
             raise InvalidInput("Not a sealed secret.") from None
-        return self.seal.chain.open(
-            memory.owner, str(sealed.get("memory") or id), name, blob, {"tier": "aes", "key": str(sealed.get("key"))}
-        )
+        return seal.open(change.owner, str(sealed.get("memory") or change.memory), name, blob, {"key": str(sealed.get("key"))})
 
     def _wanted(self, change: Sent) -> dict[str, Any]:
         known, extra = _split(change.payload.get("fields") or {})

@@ -110,8 +110,7 @@ class Engine:
         now = time.monotonic()
         if now - self._tried_all > _REFUSED_AGAIN:
             self._tried_all = now
-            with replica.store.write(replica.access) as tx:
-                tx.log.retry_all()
+            replica.try_all()
         verify = not self._verified or now - self._verified > VERIFY * (0.8 + 0.4 * random.random())
         self._nudged.clear()
         report = Session(replica, peer, stop=self._stopped.is_set).round(verify=verify)

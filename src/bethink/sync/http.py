@@ -102,7 +102,8 @@ class HttpPeer:
         """
         if not self.confidential:
             raise RequestRefused(
-                "Secrets are not asked for over plain HTTP.", hint="Use https, or the same MEMORY_ENCRYPTION_KEY on both sides."
+                "Secrets are not asked for over plain HTTP.",
+                hint="Use https, or the same MEMORY_ENCRYPTION_KEY or Vault on both sides; then `bethink sync` fetches them.",
             )
         return _with(self._get("secret", {"id": id}), "secrets")
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from bethink import exchange
 from bethink.errors import BethinkError, InvalidInput, PeerError
-from bethink.model import Access, Memory, Revision
+from bethink.model import Access, Filter, Memory, Revision
 from bethink.service.core import utc_now
 from bethink.service.replicating import CONFLICT, conflict_of
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
 from bethink.sync import merge
 from bethink.sync.peer import Json, WrongServer
 from bethink.sync.plan import Repair
+from bethink.sync.secrets import Secrets
+from bethink.sync.waiting import Waiting
 
 if TYPE_CHECKING:
+    from bethink.seal.base import Sealed
     from bethink.service.sealing import LazySeal
 
 #: What stands in the log as the reason when a secret cannot be sent safely.
 WITHHELD = "SecretWithheld"
-
-
-class Withheld(Exception):
-    """A change that must not be sent over this connection."""
 
 
 class Replica:
@@ -41,10 +39,9 @@ class Replica:
     def __init__(self, store: ReplicaStore, user: str, *, seal: LazySeal | None = None, clock: Callable[[], datetime] = utc_now) -> None:
         self.store = store
         self.user = user
-        self.seal = seal
+        self.secrets = Secrets(seal)
+        self.waiting = Waiting(store.log, clock)
         self.now = clock
-        #: The server cannot open what is sealed with the key of this side.
-        self.keys_differ = False
 
     @property
     def binding(self) -> Json | None:
@@ -86,20 +83,50 @@ class Replica:
             tx.log.unknown_rows(local)
         return True
 
+    def meet(self, keys: Collection[str]) -> None:
+        """Notes which keys for secrets the server may have in common with this side; with a new one, missing secrets are asked for.
+
+        Raises:
+            ConfigError: a setting of the seal is wrong.
+        """
+        self.secrets.forgive()
+        common, before = [by for by in self.secrets.names if by in keys], self.store.log.fact("secrets_keys") or []
+        if common == before:
+            return
+        ids: list[str] = []
+        if set(common) - set(before) and self.store.log.fact("cursor") is not None:
+            every = (memory for memory in self.store.walk(self.access, Filter(statuses=()), self.now()) if memory.sealed)
+            ids = [memory.id for memory in every if not self.store.secrets_of(self.access, memory.id)]
+        with self.store.write(self.access) as tx:
+            tx.log.put_fact("secrets_keys", common or None)
+            self.waiting.want(tx.log, (), ids)
+
+    def found_secrets(self, asked: Sequence[str], page: Json, chance: float) -> bool:
+        """Whether asking again for these memories brought any of what was missing; if not, the rest is asked for later."""
+        told = {str(item["memory"]["id"]) for item in page["items"]}
+        with self.store.write(self.access) as tx:
+            # What the server does not tell of any more is not waited for.
+            self.waiting.want(tx.log, [id for id in asked if id not in told], ())
+            found = not set(asked) <= set(self.waiting.missing(tx.log))
+            if not found:
+                self.waiting.postpone(tx.log, chance)
+        return found
+
     def outgoing(self, limit: int) -> list[Change]:
         """What can be sent now, in order."""
         readonly = set((self.binding or {}).get("readonly", ()))
         return [change for change in self.store.log.due(self.now(), limit) if change.owner not in readonly]
 
-    def wire(self, change: Change, *, sealed: bool, confidential: bool) -> Json | None:
+    def wire(self, change: Change, *, keys: Collection[str], confidential: bool) -> Json | None:
         """A change as it is sent; None when there is nothing left to send.
 
         Args:
-            sealed: the server may have the same key for secrets.
+            keys: names of the keys for secrets that the server may have, too.
             confidential: nobody on the way can read what is sent.
 
         Raises:
             Withheld: it is a secret and would travel in the clear.
+            Waits: it is a secret that cannot be had, or not sealed for the way, now.
         """
         at = change.at.isoformat()
         payload: Json = dict(change.payload or {})
@@ -110,17 +137,18 @@ class Replica:
             payload = {"fields": exchange.fields_of(memory), "at": memory.updated_at.isoformat()}
         at = payload.pop("at", at)
         if change.op == "secret":
-            found = self._secret(change, str(payload.get("name")), sealed=sealed and not self.keys_differ, confidential=confidential)
-            if found is None:
+            name = str(payload.get("name"))
+            row = next(((blob, meta) for each, blob, meta in self.store.secrets_of(self.access, change.memory) if each == name), None)
+            if row is None:
                 return None
-            payload = found
+            payload = self.secrets.closed(change, self.remote(change.owner), name, row, keys=keys, tls=confidential)
         return {
             "operation": change.operation,
             "memory": change.memory,
             "owner": self.remote(change.owner),
             "op": change.op,
             "base": change.base,
-            "previous": change.previous,
+            "previous": self._before(change),
             "payload": payload,
             "at": at,
         }
@@ -128,6 +156,8 @@ class Replica:
     def settle(self, sent: Sequence[Change], answers: Iterable[Any]) -> int:
         """Takes in the answers to what was sent; how many changes the server has now."""
         told = {str(answer.get("operation")): answer for answer in answers if isinstance(answer, Mapping)}
+        purged = {one.memory for one in sent if one.op != "purge" and told.get(one.operation, {}).get("result") == "gone"}
+        left = self._kept_of(purged)
         done = 0
         with self.store.write(self.access) as tx:
             tx.unlogged()
@@ -137,6 +167,7 @@ class Replica:
                 answer = told.get(change.operation)
                 if current is not None and answer is not None:
                     done += self._settled(tx, current, answer)
+        self.secrets.erase(left)
         return done
 
     def refuse(self, change: Change, code: str, message: str, hint: str) -> None:
@@ -144,9 +175,23 @@ class Replica:
         with self.store.write(self.access) as tx:
             tx.log.refuse(change.operation, {"code": code, "message": message, "hint": hint})
 
-    def delay(self, change: Change, until: datetime) -> None:
+    def delay(self, change: Change, until: datetime, why: BethinkError | None = None) -> None:
+        """Tries a change later.
+
+        Args:
+            why: what a secret waits for, to be shown.
+        """
         with self.store.write(self.access) as tx:
             tx.log.delay(change.operation, until)
+            if why is not None:
+                self.waiting.note(tx.log, change.operation, why)
+
+    def try_all(self) -> None:
+        """Nothing is refused or delayed any more: everything is tried again."""
+        self.secrets.forgive(denied=True)
+        with self.store.write(self.access) as tx:
+            tx.log.retry_all()
+            self.waiting.retry(tx.log)
 
     def drop(self, change: Change) -> None:
         """There is nothing left to send."""
@@ -165,14 +210,18 @@ class Replica:
                 self._note_owners(page["owners"], None)
             if not items and not gone and (not move_cursor or self.store.log.fact("cursor") == page["cursor"]):
                 return 0
+            taken = self.secrets.taken(self._addressed(item) for item in items)
+            left = self._kept_of(str(stone["id"]) for stone in gone)
             with self.store.write(self.access) as tx:
                 tx.unlogged()
                 for stone in gone:
                     self._gone(tx, str(stone["id"]), stone.get("twin"))
                 for item in items:
-                    self._take(tx, item)
+                    self._take(tx, {**item, "secrets": taken.sealed.get(str(item["memory"]["id"]), ())})
+                self.waiting.want(tx.log, [str(item["memory"]["id"]) for item in items], taken.missing)
                 if move_cursor:
                     tx.log.put_fact("cursor", str(page["cursor"]))
+            self.secrets.erase(left)
         except (KeyError, TypeError, AttributeError, InvalidInput) as error:
             raise PeerError(f"The server's answer cannot be read: {error}.") from error
         return len(items) + len(gone)
@@ -220,8 +269,7 @@ class Replica:
                 self._send_whole(tx, change)
                 return 0
             case "refused":
-                if change.op == "secret" and answer.get("code") == "SealDenied" and not self.keys_differ:
-                    self.keys_differ = True
+                if change.op == "secret" and self.secrets.answered(change, str(answer.get("code"))):
                     return 0
                 reason = {name: str(answer.get(name, "")) for name in ("code", "message", "hint")}
                 tx.log.refuse(change.operation, reason)
@@ -257,8 +305,7 @@ class Replica:
         """Makes a memory here what the server says, with what is still to be sent on top."""
         told = exchange.unpacked(item["memory"])
         seq = told.seq or 0
-        remote = told.owner
-        server = told.with_(owner=self._local(remote, str((self.binding or {}).get("principal"))))
+        server = told.with_(owner=self._local(told.owner, str((self.binding or {}).get("principal"))))
         known = tx.log.known(server.id)
         here = tx.get(server.id)
         if known is not None and (known[1] > seq or (known[1] == seq and not also_same)):
@@ -268,7 +315,7 @@ class Replica:
                 if here.sensitive:
                     self._drop_conflicts(tx, here.id, item.get("conflicts", ()))
                 self._take_conflicts(tx, here.id, item.get("conflicts", ()))
-                self._take_secrets(tx, here, remote, item.get("secrets", ()))
+                self._take_secrets(tx, here, item.get("secrets", ()))
             return
         waiting = tx.log.pending(server.id)
         merged = merge.overlaid(server, waiting, here)
@@ -291,7 +338,7 @@ class Replica:
         if merged.sensitive and not also_same:
             self._drop_conflicts(tx, server.id, item.get("conflicts", ()))
         self._take_conflicts(tx, server.id, item.get("conflicts", ()))
-        self._take_secrets(tx, merged, remote, item.get("secrets", ()))
+        self._take_secrets(tx, merged, item.get("secrets", ()))
 
     def _take_links(self, tx: ReplicaTransaction, memory: Memory, item: Mapping[str, Any]) -> None:
         links = [exchange.link_in(memory.id, link) for link in item.get("links", ())]
@@ -317,20 +364,35 @@ class Replica:
         if here - named:
             tx.scrub_revisions(id)
 
-    def _take_secrets(self, tx: ReplicaTransaction, memory: Memory, remote: str, told: Sequence[Mapping[str, Any]]) -> None:
-        """Secrets that came sealed with the key of both sides; what cannot be opened is asked of the server when it is wanted."""
-        if not told or self.seal is None:
-            return
-        for one in told:
-            try:
-                name = str(one["name"])
-                secret = self.seal.chain.open(
-                    remote, memory.id, name, base64.b64decode(str(one["blob"])), {"tier": "aes", "key": one.get("key")}
-                )
-                sealed = self.seal.chain.seal(memory.owner, memory.id, name, secret)
-            except (BethinkError, ValueError):
-                continue
-            tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+    def _take_secrets(self, tx: ReplicaTransaction, memory: Memory, told: Sequence[tuple[str, Sealed]]) -> None:
+        """Keeps secrets that came; what was sealed here and was not sent yet stays."""
+        mine = {str((change.payload or {}).get("name")) for change in tx.log.pending(memory.id) if change.op == "secret"} if told else ()
+        for name, sealed in told:
+            if name not in mine:
+                tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+
+    def _addressed(self, item: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, Any]]:
+        remote = str(item["memory"]["owner"])
+        return str(item["memory"]["id"]), remote, self._local(remote, str((self.binding or {}).get("principal"))), item
+
+    def _kept_of(self, ids: Iterable[str]) -> list[tuple[str, str, str, bytes, Mapping[str, Any]]]:
+        """Secrets of some memories: (owner, memory, name, blob, meta)."""
+        found: list[tuple[str, str, str, bytes, Mapping[str, Any]]] = []
+        for id in ids:
+            if rows := self.store.secrets_of(self.access, id):
+                owner = self.store.get(self.access, [id])[id].owner
+                found += [(owner, id, *row) for row in rows]
+        return found
+
+    def _before(self, change: Change) -> str | None:
+        """The change of the same memory that the server may judge this one by: what is held back here, it never hears of."""
+        if change.previous is None:
+            return None
+        waiting = {each.operation: each for each in self.store.log.pending(change.memory)}
+        operation: str | None = change.previous
+        while operation is not None and (one := waiting.get(operation)) is not None and (one.op == "secret" or one.refused is not None):
+            operation = one.previous
+        return operation
 
     def _gone(self, tx: ReplicaTransaction, id: str, twin: str | None) -> None:
         """A memory was erased for good, or lives on in another one."""
@@ -372,37 +434,22 @@ class Replica:
         if after == bound:
             return
         left = [owner for owner in bound["owners"] if owner not in owners]
+        rows = self._kept_of(id for owner in left for id in self.store.log.ids_of(owner))
+        kept = set()
         with self.store.write(self.access) as tx:
             tx.unlogged()
             for owner in left:
                 for id in tx.log.ids_of(owner):
-                    if not tx.log.pending(id):
-                        tx.erase(id)
-                        tx.log.unknow(id)
+                    if tx.log.pending(id):
+                        kept.add(id)
+                        continue
+                    tx.erase(id)
+                    tx.log.unknow(id)
             tx.log.bind(after)
+        self.secrets.erase(row for row in rows if row[1] not in kept)
 
     def _readonly(self, owners: Iterable[Any], principal: str) -> list[str]:
         return [self._local(str(owner["name"]), principal) for owner in owners if not owner.get("write", True)]
-
-    def _secret(self, change: Change, name: str, *, sealed: bool, confidential: bool) -> Json | None:
-        found = {each: (blob, meta) for each, blob, meta in self.store.secrets_of(self.access, change.memory)}
-        if name not in found:
-            return None
-        if self.seal is None:
-            raise Withheld("There is nothing to open it with.")
-        chain = self.seal.chain
-        shared = chain.tiers.get("aes") if sealed else None
-        if shared is None and not confidential:
-            raise Withheld("It would travel in the clear.")
-        try:
-            secret = chain.open(change.owner, change.memory, name, *found[name])
-        except BethinkError as error:
-            raise Withheld(error.message) from error
-        if shared is None:
-            return {"name": name, "plain": secret}
-        closed = shared.seal(self.remote(change.owner), change.memory, name, secret)
-        blob = base64.b64encode(closed.blob).decode()
-        return {"name": name, "sealed": {"blob": blob, "key": str(closed.meta.get("key", "")), "memory": change.memory}}
 
     def _local(self, remote: str, principal: str) -> str:
         return self.user if remote == principal else remote

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bethink import exchange
@@ -15,16 +15,19 @@ from bethink.service.replicating import PROTOCOL
 from bethink.stores.base import Change
 from bethink.sync import plan
 from bethink.sync.peer import Json, Peer, RequestFailed, RequestRefused
-from bethink.sync.replica import WITHHELD, Replica, Withheld
+from bethink.sync.replica import WITHHELD, Replica
+from bethink.sync.secrets import Waits, Withheld, keys_of
 
 #: Most changes and bytes in one request.
 _CHANGES = 500
 _BYTES = 1 << 20
 #: Memories fetched at once.
 PAGE = 1000
+#: Memories asked for at once whose secrets are missing: a server may have to ask its Vault for each.
+_SECRETS = 50
 #: Pages or batches of one round that may bring nothing before it is called off.
 _IDLE = 3
-_WITHHELD_HINT = "Give both sides the same MEMORY_ENCRYPTION_KEY, or use https; then `bethink sync` sends it."
+_WITHHELD_HINT = "Give both sides the same MEMORY_ENCRYPTION_KEY or the same Vault, or use https; then `bethink sync` sends it."
 
 
 @dataclass(slots=True)
@@ -64,7 +67,7 @@ class Session:
         self._told = told or (lambda what, count: None)
         self._stop = stop
         self._chance = chance
-        self._seals = False
+        self._keys: tuple[str, ...] = ()
 
     def round(self, *, verify: bool = False) -> Report:
         """Says hello, sends, fetches, and compares when asked to. What fails is in the report; nothing is raised."""
@@ -84,6 +87,10 @@ class Session:
                 report.sent = count
             else:
                 report.fetched = count
+        try:
+            self.fetch_secrets()
+        except PeerError as error:
+            report.errors["secrets"] = error
         if verify and report.ok:
             try:
                 report.repaired = self.verify()
@@ -104,28 +111,33 @@ class Session:
         try:
             protocol = int(hello["protocol"])
             self.replica.bind(hello, self.peer.address, again=again)
-            self._seals = bool(hello.get("seals"))
+            self._keys = keys_of(hello)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise PeerError(f"The server's greeting cannot be read: {error}.") from error
         if protocol < PROTOCOL:
             raise PeerError(f"The server speaks version {protocol} of the protocol, this is {PROTOCOL}.", hint="Upgrade the server.")
+        self.replica.meet(self._keys)
         return hello
 
     def push(self) -> int:
         """Sends what waits, in order; answers how much the server has taken."""
         done, idle = 0, 0
+        held: set[str] = set()
         while not self._stop():
             changes = self.replica.outgoing(_CHANGES)
             if not changes:
                 break
             ready = self._ready(changes)
+            stays = {change.operation for change in changes} - {change.operation for change, _ in ready}
             settled = 0
             for group in plan.batches([(pair, len(json.dumps(pair[1]))) for pair in ready], _CHANGES, _BYTES):
                 settled += self._send(group)
             done += settled
-            idle = 0 if settled else idle + 1
+            # What was held back for the first time makes room for others.
+            idle = 0 if settled or stays - held else idle + 1
+            held |= stays
             self._told("sent", done)
-            if idle >= _IDLE or (not settled and not ready):
+            if idle >= _IDLE:
                 break
         return done
 
@@ -146,6 +158,14 @@ class Session:
             if not page.get("has_more"):
                 break
         return done
+
+    def fetch_secrets(self) -> None:
+        """Asks again for memories whose secrets were missing when they came."""
+        while not self._stop() and (ids := self.replica.waiting.wanted()):
+            page = self.peer.fetch(ids[:_SECRETS])
+            self.replica.absorb(page, move_cursor=False)
+            if not self.replica.found_secrets(ids[:_SECRETS], page, self._chance()):
+                break
 
     def verify(self) -> int:
         """Compares digests with the server and repairs what differs, both ways; answers how many memories differed."""
@@ -191,9 +211,12 @@ class Session:
         ready = []
         for change in changes:
             try:
-                wire = self.replica.wire(change, sealed=self._seals, confidential=self.peer.confidential)
+                wire = self.replica.wire(change, keys=self._keys, confidential=self.peer.confidential)
             except Withheld as error:
-                self.replica.refuse(change, WITHHELD, f"A secret was not sent: {error}", _WITHHELD_HINT)
+                self.replica.refuse(change, WITHHELD, f"A secret was not sent: {error}", error.hint or _WITHHELD_HINT)
+                continue
+            except Waits as waits:
+                self.replica.delay(change, self._later(change), waits.error)
                 continue
             if wire is None:
                 self.replica.drop(change)
@@ -216,10 +239,12 @@ class Session:
             if isinstance(error, RequestRefused):
                 self.replica.refuse(changes[0], error.kind or f"HTTP{error.status}", error.message, error.hint)
             else:
-                pause = plan.pause_of_change(changes[0].tries, self._chance())
-                self.replica.delay(changes[0], self.replica.now() + timedelta(seconds=pause))
+                self.replica.delay(changes[0], self._later(changes[0]))
             return 0
         answers: Any = answer.get("answers") if isinstance(answer, Mapping) else None
         if not isinstance(answers, list):
             raise PeerError("The server's answer holds no answers.")
         return self.replica.settle(changes, answers)
+
+    def _later(self, change: Change) -> datetime:
+        return self.replica.now() + timedelta(seconds=plan.pause_of_change(change.tries, self._chance()))

@@ -19,7 +19,7 @@ _NAMED = 50
 
 
 def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dict[str, Any]:
-    """Mode, server, what waits and for how long, what was refused and why, the last error.
+    """Mode, server, what waits and for how long, which secrets wait for what, what was refused and why, the last error.
 
     Args:
         file: what `write_status` of the replicating process wrote.
@@ -49,6 +49,8 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
         "failures": said.get("failures", 0),
         "bytes_sent": said.get("bytes_sent", 0),
         "bytes_received": said.get("bytes_received", 0),
+        "waiting": replica.waiting.outgoing(),
+        "secrets_missing": len(replica.waiting.missing()),
         "refusals": [
             {"operation": one.operation, "memory": one.memory, "op": one.op, "code": "", "message": "", "hint": "", **(one.refused or {})}
             for one in log.refused()[:_NAMED]
@@ -59,8 +61,9 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
 def standing_elsewhere(address: str) -> dict[str, Any]:
     """The same shape where nothing is kept on this machine."""
     nothing = dict.fromkeys(("server_id", "principal", "cursor", "last_ok", "last_error", "next_try"))
-    counts = {"lag_seconds": 0.0, **dict.fromkeys(("pending", "refused", "conflicts", "failures", "bytes_sent", "bytes_received"), 0)}
-    return {"mode": "http-only", "server": address, "owners": [], **nothing, **counts, "refusals": []}
+    none = ("pending", "refused", "conflicts", "secrets_missing", "failures", "bytes_sent", "bytes_received")
+    counts = {"lag_seconds": 0.0, **dict.fromkeys(none, 0)}
+    return {"mode": "http-only", "server": address, "owners": [], **nothing, **counts, "waiting": [], "refusals": []}
 
 
 #: Metric → (help, kind), by the name of its value in `standing`.

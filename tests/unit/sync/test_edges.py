@@ -109,7 +109,7 @@ def test_the_server_looks_for_secrets_itself(tmp_path: Path) -> None:
     memory = one.say("harmless")
     with one.store.write(one.replica.access) as tx:
         (change,) = tx.log.pending(memory.id)
-    wire = one.replica.wire(change, sealed=False, confidential=True)
+    wire = one.replica.wire(change, keys=(), confidential=True)
     assert wire is not None
     wire["payload"]["fields"]["content"] = f"the deploy token is {canary()}"
     (answer,) = one.peer.push([wire])["answers"]

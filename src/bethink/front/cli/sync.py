@@ -97,8 +97,7 @@ def _run(settings: Settings, *, verify: bool, rebind: bool, yes: bool, as_json: 
                     raise InvalidInput("Rebinding uploads everything to another server.", hint="Repeat it with --yes.")
                 typer.confirm(f"Leave {bound['url']} and upload everything to {peer.address}?", abort=True)
             session.connect(again=True)
-        with replica.store.write(replica.access) as tx:
-            tx.log.retry_all()
+        replica.try_all()
         differing = _differing(session) if verify else None
         report = session.round(verify=verify)
         _note_down(settings, report, (peer.sent_bytes, peer.received_bytes))
@@ -131,7 +130,7 @@ def _told(settings: Settings, report: Report, differing: Any, as_json: bool) -> 
             shown.say("Nothing differed.")
         for part, error in report.errors.items():
             shown.note(f"{part}: {error.message} {error.hint}")
-        _show_refused(standing)
+        _show_held(standing)
     if report.errors:
         raise typer.Exit(_TROUBLE)
     if standing["pending"] or standing["refused"]:
@@ -175,13 +174,16 @@ def _show(standing: dict[str, Any], as_json: bool) -> None:
     if standing["last_error"]:
         shown.say(f"Last error: {shown.clean(standing['last_error']['message'])} {shown.clean(standing['last_error']['hint'])}")
         shown.say(f"Next try: {standing['next_try'] or 'when a process of Bethink runs'}")
-    _show_refused(standing)
+    _show_held(standing)
 
 
-def _show_refused(standing: dict[str, Any]) -> None:
-    for one in standing["refusals"]:
-        reason = f"{one['message']} {one['hint']}".strip()
-        shown.say(f"  not sent: {one['op']} {shown.short(one['memory'])}: {shown.clean(reason)}")
+def _show_held(standing: dict[str, Any]) -> None:
+    for said, changes in (("waits", standing["waiting"]), ("not sent", standing["refusals"])):
+        for one in changes:
+            reason = f"{one['message']} {one['hint']}".strip()
+            shown.say(f"  {said}: {one['op']} {shown.short(one['memory'])}: {shown.clean(reason)}")
+    if standing["secrets_missing"]:
+        shown.say(f"  {standing['secrets_missing']} memories whose secrets did not come yet: Vault was away, here or at the server.")
 
 
 def _progress(what: str, count: int) -> None:

@@ -15,10 +15,10 @@ from bethink.stores.base import Change
 from bethink.stores.sqlite.rows import moment, packed, stamp
 
 _COLUMNS = "p.number, p.operation, p.memory, p.owner, p.op, p.base, p.previous, p.payload, p.at, p.tries, p.refused"
-#: A change waits behind an earlier one of the same memory that waits itself, or that was to make the memory.
+#: A change waits behind an earlier one of the same memory that waits itself, or that was to make the memory. A secret may come later.
 _BEHIND = (
     "EXISTS (SELECT 1 FROM pending_ops e WHERE e.memory = p.memory AND e.number < p.number AND "
-    "(e.next_try > :now AND e.refused IS NULL OR e.op = 'store' AND e.refused IS NOT NULL))"
+    "(e.next_try > :now AND e.refused IS NULL AND e.op <> 'secret' OR e.op = 'store' AND e.refused IS NOT NULL))"
 )
 
 
