@@ -115,6 +115,20 @@ def draft_of(given: Fields, here: Scope, now: datetime, **defaults: Any) -> Draf
     return Draft(**values)
 
 
+def edges_of(given: Fields) -> list[tuple[str, str, str]]:
+    """(other end, type, note) of the edges that start at an exported memory; what is none is left out."""
+    own, links = given.get("id"), given.get("links")
+    return [
+        (link["target"], link["type"], str(link.get("note") or ""))
+        for link in (links if isinstance(links, list) else ())
+        if isinstance(link, Mapping)
+        and isinstance(link.get("target"), str)
+        and isinstance(link.get("type"), str)
+        # Exports of some name both ends.
+        and link.get("source", own) == own
+    ]
+
+
 def owner_of(space: str) -> str:
     """The owner that a space's name stands for; its full name is accepted too."""
     return space if space.startswith(SPACE) else SPACE + space

@@ -1,13 +1,18 @@
 """A write that is sent twice with one Idempotency-Key is done once: the second is given the first's answer.
 
-Answers are kept by principal in the store; they hold ids and counts, never a content.
+Answers are kept by principal in the store for a day, under a hash of the key and enciphered with another: who reads the database reads
+neither answers nor keys. Answers that hold a credential are not kept at all; a repeat is told that it was done.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import json
-from collections.abc import Callable, Coroutine
+import os
+import zlib
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +20,7 @@ from typing import Any
 import anyio.to_thread
 from fastapi.routing import APIRoute
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from bethink.errors import Conflict, InvalidInput
 from bethink.front.http.auth import CALLER
@@ -26,12 +31,29 @@ from bethink.stores.base import Store
 HEADER = "idempotency-key"
 _MAX_KEY = 255
 _NAMESPACE = "idempotency"
+_PARTS = "idempotency-part"
+#: Bytes of an answer that are kept as one object.
+PART = 1 << 18
 #: How long an answer is kept.
 KEPT = timedelta(hours=24)
-#: After this a request that was begun and never answered is taken for dead.
+#: After this a request that was begun and neither answered nor said to go on is taken for dead.
 ABANDONED = timedelta(seconds=60)
 #: Old answers are removed at every so manieth new one.
 _SWEPT_EVERY = 64
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+#: Routes whose requests mean the same with and without a key, and why.
+EXEMPT = {
+    "/api/recall": "it only reads",
+    "/api/memories/recall": "it only reads",
+    "/api/memories/check": "it only reads",
+    "/api/memories/{id}/secret": "it only reads, and nothing of its answer is kept",
+    "/api/sync/fetch": "it only reads",
+    "/api/sync/push": "each change in it has an id by which it is made once",
+}
+#: Routes whose answers hold a credential.
+TOLD_ONCE = frozenset({"/api/users", "/api/users/{name}/rotate"})
+#: Routes that read their bodies as they come, and ask `Once` themselves.
+STREAMED = frozenset({"/api/memories/import"})
 
 
 class KeyReused(InvalidInput):
@@ -46,61 +68,176 @@ class StillRunning(Conflict):
     default_hint = "Try again in a moment."
 
 
+class ToldOnce(Conflict):
+    """This was done, and the credential in the answer was shown then; it is kept nowhere."""
+
+    default_hint = "`POST /api/users/{name}/rotate` with another Idempotency-Key makes a new one."
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the first request was answered."""
 
     status: int
-    body: str
+    #: How many parts its body is kept in; None when it is not kept.
+    parts: int | None
 
 
 class Answers:
-    """The answers that one principal was given."""
+    """The answers that one principal was given for one key."""
 
-    def __init__(self, store: Store, principal: str, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, store: Store, principal: str, key: str, now: Callable[[], datetime] = utc_now) -> None:
         self._store = store
         # Owner "alice" of memories, and these notes about alice, are kept apart by the namespace.
         self._access = Access.local(principal)
         self._now = now
+        self._row = _derived(key, "row").hex()
+        self._key = _derived(key, "seal")
 
-    def begin(self, key: str, request: str) -> Answer | None:
-        """Claims a key for a request; or answers what the same request was answered before.
+    def begin(self, request: str) -> Answer | None:
+        """Claims the key for a request; or answers what the same request was answered before.
+
+        Args:
+            request: the request's digest.
 
         Raises:
             KeyReused, StillRunning
         """
         now = self._now()
+        digest = self._of(request)
         with self._store.write(self._access) as tx:
-            known = tx.state_get(_NAMESPACE, key)
+            known = tx.state_get(_NAMESPACE, self._row)
             if known is not None and datetime.fromisoformat(known["at"]) > now - KEPT:
-                if known["request"] != request:
+                if known["request"] != digest:
                     raise KeyReused()
                 if known["status"] is not None:
-                    return Answer(known["status"], known["body"])
+                    return Answer(known["status"], known["parts"])
                 if datetime.fromisoformat(known["at"]) > now - ABANDONED:
                     raise StillRunning()
-            tx.state_put(_NAMESPACE, key, {"request": request, "at": now.isoformat(), "status": None, "body": ""})
+            tx.state_put(_NAMESPACE, self._row, {"request": digest, "at": now.isoformat(), "status": None, "parts": 0})
         return None
 
-    def finish(self, key: str, request: str, answer: Answer) -> None:
-        """Keeps the answer."""
-        with self._store.write(self._access) as tx:
-            value = {"request": request, "at": self._now().isoformat(), "status": answer.status, "body": answer.body}
-            tx.state_put(_NAMESPACE, key, value)
+    def goes_on(self, request: str, parts: int = 0) -> None:
+        """Says that the request is not dead, and how many parts of its answer there may be."""
+        self._put({"request": self._of(request), "at": self._now().isoformat(), "status": None, "parts": parts})
 
-    def drop(self, key: str) -> None:
-        """Gives a key free: the request failed and may be sent again."""
-        with self._store.write(self._access) as tx:
-            tx.state_put(_NAMESPACE, key, None)
+    def finish(self, request: str, status: int, body: Iterable[bytes] | None) -> None:
+        """Keeps the answer; of None only that there was one."""
+        parts = None
+        if body is not None:
+            parts = 0
+            for part in body:
+                # Known before it is there, so that what a crash leaves behind is swept.
+                self.goes_on(request, parts + 1)
+                self._put({"sealed": self._sealed(part, parts)}, _PARTS, f"{self._row}:{parts}")
+                parts += 1
+        self._put({"request": self._of(request), "at": self._now().isoformat(), "status": status, "parts": parts})
+
+    def body(self, answer: Answer) -> Iterator[bytes]:
+        """What `finish` kept, part by part."""
+        for number in range(answer.parts or 0):
+            with self._store.write(self._access) as tx:
+                kept = tx.state_get(_PARTS, f"{self._row}:{number}")
+            yield self._opened(kept["sealed"], number) if kept else b""
+
+    def drop(self) -> None:
+        """Gives the key free: the request failed and may be sent again."""
+        self._put(None)
 
     def sweep(self) -> None:
-        """Removes what is kept no longer."""
+        """Removes what is kept no longer, of every key of the principal."""
         end = self._now() - KEPT
-        old = [key for key, value in self._store.state(self._access, _NAMESPACE).items() if datetime.fromisoformat(value["at"]) < end]
-        if old:
-            with self._store.write(self._access) as tx:
-                for key in old:
-                    tx.state_put(_NAMESPACE, key, None)
+        every = self._store.state(self._access, _NAMESPACE)
+        for row, value in every.items():
+            if datetime.fromisoformat(value["at"]) < end:
+                with self._store.write(self._access) as tx:
+                    for number in range(value["parts"] or 0):
+                        tx.state_put(_PARTS, f"{row}:{number}", None)
+                    tx.state_put(_NAMESPACE, row, None)
+
+    def _put(self, value: dict[str, Any] | None, namespace: str = _NAMESPACE, row: str | None = None) -> None:
+        with self._store.write(self._access) as tx:
+            tx.state_put(namespace, row or self._row, value)
+
+    def _of(self, request: str) -> str:
+        """A digest that says nothing about the request to who does not have the key."""
+        return hmac.digest(self._key, request.encode(), "sha256").hex()
+
+    def _sealed(self, part: bytes, number: int) -> str:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        nonce = os.urandom(12)
+        sealed = AESGCM(self._key).encrypt(nonce, zlib.compress(part, 1), f"{self._row}:{number}".encode())
+        return base64.b64encode(nonce + sealed).decode()
+
+    def _opened(self, sealed: str, number: int) -> bytes:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        raw = base64.b64decode(sealed)
+        return zlib.decompress(AESGCM(self._key).decrypt(raw[:12], raw[12:], f"{self._row}:{number}".encode()))
+
+
+class Once:
+    """A request with an Idempotency-Key."""
+
+    def __init__(self, request: Request, key: str) -> None:
+        if not key or len(key) > _MAX_KEY or not key.isprintable():
+            raise InvalidInput(f"The Idempotency-Key is not 1 to {_MAX_KEY} printable characters.")
+        self._caller = CALLER.get().name
+        self._key = key
+        self._answers = Answers(request.app.state.server.store, self._caller, key)
+        self._digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+
+    @classmethod
+    def of(cls, request: Request) -> Once | None:
+        """None for a request without a key.
+
+        Raises:
+            InvalidInput: the key is none.
+        """
+        key = request.headers.get(HEADER)
+        return None if key is None else cls(request, key)
+
+    @property
+    def operation(self) -> str:
+        return operation_id(self._caller, self._key)
+
+    def read(self, part: bytes) -> None:
+        """Takes in a part of the body."""
+        self._digest.update(part)
+
+    async def replayed(self) -> Response | None:
+        """The first one's answer when this is a repeat; None when it has to be done.
+
+        Raises:
+            KeyReused, StillRunning, ToldOnce
+        """
+        known = await anyio.to_thread.run_sync(self._answers.begin, self._digest.hexdigest())
+        if known is None:
+            return None
+        if known.parts is None:
+            raise ToldOnce()
+        body = self._answers.body(known)
+        headers = {"Idempotency-Replayed": "true"}
+        if known.parts > 1:
+            return StreamingResponse(body, known.status, headers, "application/json")
+        return Response(await anyio.to_thread.run_sync(b"".join, body), known.status, headers, "application/json")
+
+    def goes_on(self) -> None:
+        self._answers.goes_on(self._digest.hexdigest())
+
+    def keep(self, status: int, body: Iterable[bytes] | None) -> None:
+        """Keeps the answer of what was done; gives the key free after what was not."""
+        if status >= 300:
+            self._answers.drop()
+            return
+        request = self._digest.hexdigest()
+        self._answers.finish(request, status, body)
+        if int(request[:4], 16) % _SWEPT_EVERY == 0:
+            self._answers.sweep()
+
+    async def drop(self) -> None:
+        await anyio.to_thread.run_sync(self._answers.drop)
 
 
 class IdempotentRoute(APIRoute):
@@ -110,25 +247,23 @@ class IdempotentRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def answered(request: Request) -> Response:
-            key = request.headers.get(HEADER)
-            # Deleting twice is deleting once; reading changes nothing.
-            if key is None or request.method not in ("POST", "PUT", "PATCH"):
+            if request.method not in _WRITES or self.path in EXEMPT or self.path in STREAMED:
                 return await handle(request)
-            if not key or len(key) > _MAX_KEY or not key.isprintable():
-                raise InvalidInput(f"The Idempotency-Key is not 1 to {_MAX_KEY} printable characters.")
-            caller = CALLER.get()
-            answers = Answers(request.app.state.server.store, caller.name)
-            digest = _digest(request, await request.body())
-            known = await anyio.to_thread.run_sync(answers.begin, key, digest)
+            once = Once.of(request)
+            if once is None:
+                return await handle(request)
+            once.read(await request.body())
+            known = await once.replayed()
             if known is not None:
-                return Response(known.body, known.status, {"Idempotency-Replayed": "true"}, "application/json")
-            request.state.operation = operation_id(caller.name, key)
+                return known
+            request.state.operation = once.operation
             try:
                 response = await handle(request)
             except BaseException:
-                await anyio.to_thread.run_sync(answers.drop, key)
+                await once.drop()
                 raise
-            await anyio.to_thread.run_sync(_keep, answers, key, digest, response)
+            body = None if self.path in TOLD_ONCE else (bytes(response.body),)
+            await anyio.to_thread.run_sync(once.keep, response.status_code, body)
             return response
 
         return answered
@@ -141,16 +276,5 @@ def operation_id(principal: str, key: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{'89ab'[int(digits[16], 16) % 4]}{digits[17:20]}-{digits[20:32]}"
 
 
-def _keep(answers: Answers, key: str, digest: str, response: Response) -> None:
-    body = response.body
-    if response.status_code < 300 and isinstance(body, bytes):
-        answers.finish(key, digest, Answer(response.status_code, body.decode()))
-        if digest.startswith("00") or int(digest[:4], 16) % _SWEPT_EVERY == 0:
-            answers.sweep()
-    else:
-        answers.drop(key)
-
-
-def _digest(request: Request, body: bytes) -> str:
-    head = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
-    return hashlib.sha256(head + body).hexdigest()
+def _derived(key: str, purpose: str) -> bytes:
+    return hmac.digest(key.encode(), f"bethink idempotency {purpose}".encode(), "sha256")

@@ -148,14 +148,18 @@ class TestRepeated:
         id = world.client.post("/api/memories", json={"content": "a content of its own"}, headers=headers).json()["id"]
         edit = {**headers, "Idempotency-Key": "kept-edit"}
         world.client.patch(f"/api/memories/{id}", json={"content": "another content"}, headers=edit)
-        answers = Answers(world.server.store, "alice")
-        kept = world.server.store.state(answers._access, "idempotency")
-        assert {"kept", "kept-edit"} <= set(kept) and "content" not in json.dumps(kept)
+        gone = {**headers, "Idempotency-Key": "kept-delete"}
+        assert "another content" in world.client.delete(f"/api/memories/{id}", headers=gone).text
+        assert "another content" in world.client.delete(f"/api/memories/{id}", headers=gone).text
+        answers = Answers(world.server.store, "alice", "kept")
+        kept = [world.server.store.state(answers._access, namespace) for namespace in ("idempotency", "idempotency-part")]
+        assert all(len(each) >= 3 for each in kept)
+        assert not any(word in json.dumps(kept) for word in ("content", id, "kept-delete"))
         from bethink.front.http.idempotency import KEPT
         from bethink.service.core import utc_now
 
-        Answers(world.server.store, "alice", lambda: utc_now() + 2 * KEPT).sweep()
-        assert world.server.store.state(answers._access, "idempotency") == {}
+        Answers(world.server.store, "alice", "kept", lambda: utc_now() + 2 * KEPT).sweep()
+        assert [world.server.store.state(answers._access, namespace) for namespace in ("idempotency", "idempotency-part")] == [{}, {}]
 
     @pytest.mark.parametrize("key", ["", "x" * 256, "line\tfeed"])
     def test_what_is_no_key(self, world: World, key: str) -> None:

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Any
 
 import anyio.to_thread
 import ijson
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from bethink.errors import BethinkError, Conflict, InvalidInput, NotFound
+from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, NotFound
 from bethink.front import fields, shapes
-from bethink.front.http.deps import ERRORS, Filter, Reads, Tag, When, Writes, server_of
+from bethink.front.http.deps import Filter, Reads, Tag, When, Writes, router, server_of
+from bethink.front.http.idempotency import PART, Once
 from bethink.model import Filter as Where
 from bethink.service.memories import Memories
 
-#: Importing again changes nothing, so that no key is needed; and a file is not read into memory to compare it.
-routes = APIRouter(tags=["files"], responses=ERRORS)
+routes = router("files")
 #: Bytes that are kept in memory; what is beyond waits on disk.
 _IN_MEMORY = 1 << 20
 _PART = 1 << 16
@@ -29,6 +32,8 @@ _PART = 1 << 16
 _MAX_LINE = 4 << 20
 #: Memories whose edges are read together.
 _AT_ONCE = 200
+#: Seconds between two signs of life of an import that may be repeated.
+_SAID_EVERY = 20.0
 Json = dict[str, Any]
 
 
@@ -102,27 +107,63 @@ def _exported(memories: Memories, where: Where) -> Iterator[Json]:
 async def import_(memories: Writes, request: Request) -> Response:
     """Store many: a JSON array or one object a line. Answers one entry for each, in order; what cannot be stored stops nothing.
 
-    Memories of an export keep their ids, so that importing again changes nothing.
+    Memories of an export keep their ids, so that importing again changes nothing. `links` of an entry join it to other entries, before or
+    after it, and to what is stored already; its answer counts them.
     """
+    once = Once.of(request)
     with SpooledTemporaryFile(_IN_MEMORY) as file:
         async for part in request.stream():
             file.write(part)
+            if once:
+                once.read(part)
         if not file.tell():
             raise InvalidInput("The body is empty.", hint="Send a JSON array, or one object a line.")
         file.seek(0)
         if not file.read(_PART).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"{")):
             raise InvalidInput("The body is neither an array nor objects.", hint="Send a JSON array, or one object a line.")
         file.seek(0)
+        if once and (known := await once.replayed()) is not None:
+            return known
         answers: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed when it has been sent
-        await anyio.to_thread.run_sync(_store_all, memories, file, answers)
+        try:
+            await anyio.to_thread.run_sync(_store_all, memories, file, answers, once)
+        except BaseException:
+            if once:
+                await once.drop()
+            raise
     server_of(request).wrote()
     return StreamingResponse(_read(answers), media_type="application/json")
 
 
-def _store_all(memories: Memories, file: IO[bytes], answers: IO[bytes]) -> None:
-    for part in _array(_stored(memories, entry) for entry in entries(file)):
-        answers.write(part)
+def _store_all(memories: Memories, file: IO[bytes], answers: IO[bytes], once: Once | None) -> None:
+    """Stores every entry, then joins what they say is joined: the other end of a link may come later in the file."""
+    alive = _Alive(once)
+    with SpooledTemporaryFile(_IN_MEMORY) as stored:
+        known: dict[str, str] = {}
+        for entry in entries(file):
+            stored.write(_dumped(_stored(memories, entry, known)) + b"\n")
+            alive()
+        stored.seek(0)
+        for part in _array(_joined(memories, json.loads(line), known) for line in stored):
+            answers.write(part)
+            alive()
+    if once:
+        answers.seek(0)
+        once.keep(200, iter(partial(answers.read, PART), b""))
     answers.seek(0)
+
+
+class _Alive:
+    """Says now and then that an import goes on."""
+
+    def __init__(self, once: Once | None) -> None:
+        self._once = once
+        self._said = time.monotonic()
+
+    def __call__(self) -> None:
+        if self._once is not None and time.monotonic() - self._said > _SAID_EVERY:
+            self._said = time.monotonic()
+            self._once.goes_on()
 
 
 def entries(file: IO[bytes]) -> Iterator[Any]:
@@ -150,7 +191,12 @@ def entries(file: IO[bytes]) -> Iterator[Any]:
                 yield error
 
 
-def _stored(memories: Memories, entry: Any) -> Json:
+def _stored(memories: Memories, entry: Any, known: dict[str, str]) -> Json:
+    """What became of an entry; with the edges that it names, which are still to be made.
+
+    Args:
+        known: the ids under which entries were stored that came with another; what says the same is stored once.
+    """
     try:
         if isinstance(entry, BethinkError):
             raise entry
@@ -163,7 +209,25 @@ def _stored(memories: Memories, entry: Any) -> Json:
     except (InvalidInput, Conflict, NotFound) as error:
         return shapes.error(error)
     kept = stored.memory
-    return {"id": kept.id, "category": kept.category, "importance": kept.importance, "action": stored.action, "status": kept.status}
+    if draft.id and draft.id != kept.id:
+        known[draft.id] = kept.id
+    shape = {"id": kept.id, "category": kept.category, "importance": kept.importance, "action": stored.action, "status": kept.status}
+    shape.update(superseded=list(stored.superseded), sealed=list(stored.sealed))
+    edges = fields.edges_of(entry)
+    return {**shape, **({"edges": edges} if edges else {})}
+
+
+def _joined(memories: Memories, shape: Json, known: dict[str, str]) -> Json:
+    """The answer to an entry, once its edges are made. The other end of one may not have been exported."""
+    edges = shape.pop("edges", None)
+    if edges is None:
+        return shape
+    made = 0
+    for target, kind, note in edges:
+        with suppress(InvalidInput, Conflict, NotFound, Forbidden):
+            memories.link(shape["id"], known.get(target, target), kind, note)
+            made += 1
+    return {**shape, "links": made, "links_without_end": len(edges) - made}
 
 
 def _array(shapes_: Iterator[Json]) -> Iterator[bytes]:

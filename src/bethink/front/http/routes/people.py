@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import Path, Query, Request
 from starlette.responses import Response
 
 from bethink.front import fields, shapes
-from bethink.front.http.deps import ERRORS, Reads, Rules, Writes, answer, router, server_of
+from bethink.front.http.deps import Reads, Rules, Writes, answer, router, server_of
 from bethink.front.http.models import Loan, NewSpace, NewUser, Place, Renewal, Returned, SharedWith, TagSharedWith
 from bethink.front.http.routes.memories import Id, whole
 from bethink.model import Filter, Grant
 
 routes = router("people")
-#: Their answers hold keys, which are shown once and kept nowhere: they are not repeated for an Idempotency-Key.
-key_routes = APIRouter(tags=["people"], responses=ERRORS)
+key_routes = router("people")
 Name = Annotated[str, Path(max_length=128, pattern=r"^[^\x00]+$")]
 
 

@@ -1,0 +1,220 @@
+"""A write that is sent twice with one Idempotency-Key is done once, whichever route it is: the table is made from the routes themselves."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from httpx2 import Response
+
+from bethink.front.http.app import PARTS
+from bethink.front.http.idempotency import EXEMPT, PART, STREAMED, TOLD_ONCE, Answers, IdempotentRoute
+
+from .conftest import World
+from .test_access import ELSEWHERE, ROWS
+
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+#: Routes that are not REST, and how they keep a write from being made twice.
+NOT_REST = {
+    "/mcp": "JSON-RPC has ids of its own; what is stored with an id is stored once, what says the same is merged",
+    "/sse": "as /mcp",
+    "/messages/{tools}": "as /mcp",
+}
+Asked = tuple[str, Any]
+_numbers = itertools.count()
+
+
+def _fresh(what: str) -> str:
+    return f"{what}{next(_numbers)}{secrets.token_hex(4)}"
+
+
+def _user(world: World) -> str:
+    name = _fresh("u")
+    world.server.people.add_user(name)
+    return name
+
+
+def _space(world: World, *, owner: str = "local") -> str:
+    name = _fresh("s")
+    world.server.people.add_space(name, owner)
+    return name
+
+
+def _invited(world: World) -> str:
+    space = _space(world, owner="sam")
+    world.server.people.invite(space, "local", "writer", "sam")
+    return space
+
+
+def _lent(world: World, **what: str) -> dict[str, str]:
+    post(world, "/api/share", {"to": "bob", **what})
+    return what
+
+
+def _unlink(world: World) -> Asked:
+    one, other = world.stored("local"), world.stored("local")
+    post(world, f"/api/memories/{one}/links", {"target_id": other})
+    return f"/api/memories/{one}/links/{other}/see_also", None
+
+
+def _corrected(world: World) -> str:
+    old = world.stored("local")
+    post(world, "/api/memories", {"content": f"{_fresh('a word')} that corrects it", "supersedes": old})
+    return old
+
+
+def _batch(world: World) -> str:
+    session = _fresh("session")
+    world.stored("local", session=session)
+    return str(post(world, "/api/rollback", {"session": session, "dry_run": False}).json()["batch"])
+
+
+def _sealed(world: World) -> str:
+    return world.stored("local", f"the token of {_fresh('x')} is ghp_" + "Zq8vK2mN4xR7tW1yB5cD9fG3hJ6kL0pS2uVa")
+
+
+def _shared(world: World) -> str:
+    id = world.stored("local")
+    _lent(world, id=id)
+    return id
+
+
+def _tagged(world: World) -> str:
+    tag = _fresh("tag")
+    _lent(world, tag=tag)
+    return tag
+
+
+#: Requests that do something; of all other routes the access table's request does.
+ASKED: dict[tuple[str, str], Callable[[World], Asked]] = {
+    ("POST", "/api/memories/import"): lambda world: ("/api/memories/import", [{"content": f"{_fresh('an imported line')}"}]),
+    ("POST", "/api/memories"): lambda world: ("/api/memories", {"content": f"{_fresh('a new line')} of its own"}),
+    ("POST", "/api/users"): lambda world: ("/api/users", {"name": _fresh("u")}),
+    ("POST", "/api/users/{name}/rotate"): lambda world: (f"/api/users/{_user(world)}/rotate", {"expires_at": "90d"}),
+    ("DELETE", "/api/users/{name}"): lambda world: (f"/api/users/{_user(world)}", None),
+    ("DELETE", "/api/keys/{id}"): lambda world: (f"/api/keys/{_key(world)}", None),
+    ("POST", "/api/spaces"): lambda world: ("/api/spaces", {"name": _fresh("s")}),
+    ("POST", "/api/spaces/{space}/members"): lambda world: (f"/api/spaces/{_space(world)}/members", {"user": "bob"}),
+    ("DELETE", "/api/spaces/{space}/members/{user}"): lambda world: (f"/api/spaces/{_left(world)}/members/bob", None),
+    ("POST", "/api/spaces/{space}/accept"): lambda world: (f"/api/spaces/{_invited(world)}/accept", None),
+    ("POST", "/api/share"): lambda world: ("/api/share", {"to": "bob", "id": world.stored("local")}),
+    ("POST", "/api/unshare"): lambda world: ("/api/unshare", {"id": _shared(world)}),
+    ("POST", "/api/memories/share-tag"): lambda world: ("/api/memories/share-tag", {"tag": _fresh("tag"), "shared_with": "bob"}),
+    ("DELETE", "/api/memories/share-tag"): lambda world: (f"/api/memories/share-tag?tag={_tagged(world)}&shared_with=bob", None),
+    ("POST", "/api/memories/{id}/share"): lambda world: (f"/api/memories/{world.stored('local')}/share", {"shared_with": "bob"}),
+    ("DELETE", "/api/memories/{id}/share/{user}"): lambda world: (f"/api/memories/{_shared(world)}/share/bob", None),
+    ("POST", "/api/memories/{id}/restore"): lambda world: (f"/api/memories/{world.forgotten('local')}/restore", None),
+    ("POST", "/api/memories/{id}/purge"): lambda world: (f"/api/memories/{world.forgotten('local')}/purge", None),
+    ("POST", "/api/memories/{id}/secret"): lambda world: (f"/api/memories/{_sealed(world)}/secret", None),
+    ("POST", "/api/memories/{id}/undo"): lambda world: (f"/api/memories/{_corrected(world)}/undo", None),
+    ("DELETE", "/api/memories/{id}/links/{target}/{type}"): _unlink,
+    ("POST", "/api/rollback/{batch}/undo"): lambda world: (f"/api/rollback/{_batch(world)}/undo", None),
+    ("POST", "/api/review/accept"): lambda world: ("/api/review/accept", {"ids": [world.stored("local", status="candidate")]}),
+}
+
+
+def _key(world: World) -> str:
+    name = _user(world)
+    keys = world.server.people.keys()
+    return next(key.id for key in keys if key.user == name)
+
+
+def _left(world: World) -> str:
+    space = _space(world)
+    world.server.people.invite(space, "bob", "writer", "local")
+    world.server.people.accept(space, "bob")
+    return space
+
+
+def post(world: World, path: str, body: Any, key: str | None = None) -> Response:
+    return sent(world, "POST", path, body, key)
+
+
+def sent(world: World, method: str, path: str, body: Any, key: str | None) -> Response:
+    headers = {"X-API-Key": world.keys["admin"], "Content-Type": "application/json", **({"Idempotency-Key": key} if key else {})}
+    return world.client.request(method, path, content=None if body is None else json.dumps(body), headers=headers)
+
+
+def written() -> list[tuple[str, str, APIRoute]]:
+    """Every writing route."""
+    routes = [route for part in PARTS for route in part.routes if isinstance(route, APIRoute)]
+    return [(method, route.path, route) for route in routes for method in sorted(route.methods or ()) if method in WRITES]
+
+
+def request_of(world: World, method: str, path: str) -> Asked:
+    if (method, path) in ASKED:
+        return ASKED[method, path](world)
+    row = ROWS[method, path]
+    ids = {"{id}": world.stored("local"), "{other}": world.stored("local"), "{name}": _fresh("n"), "{new}": _fresh("line")}
+    body = json.dumps(row.body)
+    for name, value in ids.items():
+        body = body.replace(name, value)
+    return f"{path.replace('{id}', ids['{id}'])}?{row.query.replace('{id}', ids['{id}'])}", json.loads(body)
+
+
+def test_every_writing_route_honours_the_key_or_says_why_not() -> None:
+    found = written()
+    assert {(method, path) for method, path, _ in found} == {key for key in ROWS if key[0] in WRITES}
+    assert [path for _, path, route in found if not isinstance(route, IdempotentRoute)] == []
+    paths = {path for _, path, _ in found}
+    assert set(EXEMPT) | TOLD_ONCE | STREAMED <= paths and all(EXEMPT.values())
+    # Named here as well, so that the list does not grow unseen.
+    assert set(EXEMPT) == {
+        *("/api/recall", "/api/memories/recall", "/api/memories/check", "/api/memories/{id}/secret"),
+        *("/api/sync/fetch", "/api/sync/push"),
+    }
+    assert set(NOT_REST) == set(ELSEWHERE)
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in written()])
+def test_it_is_done_once(world: World, method: str, path: str) -> None:
+    address, body = request_of(world, method, path)
+    key = secrets.token_hex(16)
+    first = sent(world, method, address, body, key)
+    assert first.status_code < 300, first.text
+    again = sent(world, method, address, body, key)
+    answers = Answers(world.server.store, "local", key)
+    if path in EXEMPT:
+        assert "idempotency-replayed" not in again.headers and again.status_code < 300
+        assert answers._row not in world.server.store.state(answers._access, "idempotency")
+        return
+    if path in TOLD_ONCE:
+        assert (again.status_code, again.json()["code"]) == (409, "ToldOnce") and "rotate" in again.json()["hint"]
+        assert f"{answers._row}:0" not in world.server.store.state(answers._access, "idempotency-part")
+    else:
+        assert (again.status_code, again.content) == (first.status_code, first.content), again.text
+        assert again.headers["idempotency-replayed"] == "true"
+    other = {**body, "another": 1} if isinstance(body, dict) else {"another": 1}
+    differs = sent(world, method, address, other, key)
+    assert (differs.status_code, differs.json()["code"]) == (422, "KeyReused")
+
+
+def test_a_long_import_is_answered_alike_and_held_in_parts(world: World) -> None:
+    lines = b"".join(json.dumps({"content": f"line {n} of {_fresh('a long file')}"}).encode() + b"\n" for n in range(1600))
+    headers = {"X-API-Key": world.keys["admin"], "Idempotency-Key": secrets.token_hex(16)}
+
+    def parts() -> Any:
+        for at in range(0, len(lines), 1000):
+            yield lines[at : at + 1000]
+
+    first = world.client.post("/api/memories/import", content=parts(), headers=headers)
+    again = world.client.post("/api/memories/import", content=lines, headers=headers)
+    assert first.status_code == again.status_code == 200 and len(first.content) > PART
+    assert again.content == first.content and {one["action"] for one in again.json()} == {"added"}
+    assert again.headers["idempotency-replayed"] == "true"
+    # Without the key it is done again, which stores nothing.
+    del headers["Idempotency-Key"]
+    assert {one["action"] for one in world.client.post("/api/memories/import", content=lines, headers=headers).json()} == {"merged"}
+
+
+def test_keys_are_each_persons_own(world: World) -> None:
+    key = secrets.token_hex(16)
+    for who in ("alice", "bob"):
+        headers = {"X-API-Key": world.keys[who], "Idempotency-Key": key}
+        told = world.client.post("/api/memories/import", json=[{"content": f"{who} brings a line of {key}"}], headers=headers)
+        assert told.json()[0]["action"] == "added" and "idempotency-replayed" not in told.headers
