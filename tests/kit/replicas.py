@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bethink.service.sealing import LazySeal
 from bethink.stores.base import Store
 from bethink.stores.sqlite import SQLiteStore
 from bethink.sync.direct import DirectPeer
-from bethink.sync.peer import Peer
+from bethink.sync.peer import Json, Peer
 from bethink.sync.replica import Replica
 from bethink.sync.session import Report, Session
 
@@ -110,6 +111,40 @@ class Machine:
 
     def session(self) -> Session:
         return Session(self.replica, self.peer, chance=lambda: 0.5)
+
+
+class Tapped:
+    """A peer on a line that others can read; every word is written down."""
+
+    confidential = False
+
+    def __init__(self, inner: Peer) -> None:
+        self.inner = inner
+        self.address = inner.address
+        self.heard: list[str] = []
+
+    def push(self, changes: Sequence[Json]) -> Json:
+        self.heard.append(json.dumps(list(changes)))
+        return self._said(self.inner.push(changes))
+
+    def changes(self, cursor: str | None, limit: int) -> Json:
+        return self._said(self.inner.changes(cursor, limit))
+
+    def fetch(self, ids: Sequence[str]) -> Json:
+        return self._said(self.inner.fetch(ids))
+
+    def _said(self, answer: Json) -> Json:
+        self.heard.append(json.dumps(answer))
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class Private(Tapped):
+    """The same inside TLS: only the two ends read it."""
+
+    confidential = True
 
 
 def everything(store: Store, access: Access, *, own: str) -> dict[str, dict[str, Any]]:

@@ -233,6 +233,8 @@ class VaultSeal:
             if only_if is not None and only_if not in entries:
                 return True, None
             changed = change(entries)
+            if changed == entries:
+                return True, changed
             try:
                 client.secrets.kv.v2.create_or_update_secret(path, changed, cas=version, mount_point=mount)
             except InvalidRequest as error:

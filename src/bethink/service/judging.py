@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 NEIGHBOURS = 6
 #: A question for neighbours is asked with the beginning of a long content.
 _ASKED = 1500
-#: Up to so many characters neighbours are looked for by meaning, too. What is longer shares telling words with what it corrects or
-#: repeats, and takes a model 20 ms and more to read.
-_BRIEF = 240
 ADD = Verdict("ADD")
 
 
@@ -61,12 +58,12 @@ class Judging(Core):
         scope = memory.scope
         reach = Reach((scope.project,) if scope.project else (), scope.task, include_global=scope.kind == "global")
         where = Filter(reach=reach, statuses=("active", "candidate"), owner=memory.owner, archive=False)
-        brief = len(memory.content) <= _BRIEF
-        plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS, vector=self._vector(memory.content) if brief else None)
-        found = self.store.search(self.access, plan).candidates
-        if not brief and self._can_embed and self._repeated(memory.content, found) and (vector := self._vector(memory.content)) is not None:
-            found = self.store.search(self.access, replace(plan, vector=vector)).candidates
-        return [one for one in found if one.memory.scope == scope and not one.memory.sealed]
+        plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS)
+        found = [one for one in self.store.search(self.access, plan).candidates if one.memory.scope == scope and not one.memory.sealed]
+        # What is corrected or repeated shares telling words; a model needs longer to read a text than a database to find these.
+        if self._can_embed and self._repeated(memory.content, found):
+            return self._with_cosines(memory.content, found)
+        return found
 
     @staticmethod
     def _repeated(content: str, found: Sequence[Candidate]) -> bool:
@@ -75,6 +72,13 @@ class Judging(Core):
 
         words = guard.sentences(content)
         return any(guard.alike(words, guard.sentences(one.memory.content)) for one in found)
+
+    def _with_cosines(self, content: str, found: Sequence[Candidate]) -> list[Candidate]:
+        vector = self._vector(content)
+        if vector is None:
+            return list(found)
+        known = self.store.vectors_of(self.access, [one.memory.id for one in found])
+        return [replace(one, cosine=float(known[one.memory.id] @ vector)) if one.memory.id in known else one for one in found]
 
     @property
     def _can_embed(self) -> bool:

@@ -16,41 +16,12 @@ from bethink.errors import NotFound
 from bethink.model import Access, Changes, Draft, Filter
 from bethink.service.people import People
 from bethink.stores.sqlite import SQLiteStore
-from bethink.sync.peer import Json, Peer, RequestFailed, WrongServer
-from kit.replicas import START, Machine, Server, differences, everything
+from bethink.sync.peer import Json, RequestFailed, WrongServer
+from kit.replicas import START, Machine, Private, Server, Tapped, differences, everything
 
 
 def canary() -> str:
     return "ghp_" + "Zq8vK2mN4xR7tW1yB5cD9fG3hJ6kL0pS2uVa"
-
-
-class Tapped:
-    """A peer whose every word is written down."""
-
-    confidential = False
-
-    def __init__(self, inner: Peer) -> None:
-        self.inner = inner
-        self.address = inner.address
-        self.heard: list[str] = []
-
-    def push(self, changes: Sequence[Json]) -> Json:
-        self.heard.append(json.dumps(list(changes)))
-        answer = self.inner.push(changes)
-        self.heard.append(json.dumps(answer))
-        return answer
-
-    def changes(self, cursor: str | None, limit: int) -> Json:
-        page = self.inner.changes(cursor, limit)
-        self.heard.append(json.dumps(page))
-        return page
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-class Private(Tapped):
-    confidential = True
 
 
 KEY = "11" * 32
