@@ -1,8 +1,10 @@
 """Asking the warm process. On the hook path: standard library only, never waits longer than it is told."""
 
+# What `socket` is made of: that module makes enums of all its constants, which takes 3 ms of every prompt.
+import _socket as socket
 import json
-import socket
 import time
+from contextlib import closing
 from typing import Any
 
 from bethink.warm.spot import Spot
@@ -21,7 +23,7 @@ class Question:
     def answer(self) -> dict[str, Any] | None:
         """The answer; None when there is none in time."""
         try:
-            with self._connection:
+            with closing(self._connection):
                 answer = json.loads(_all(self._connection, self._end))
         # A nested answer that is too deep is a RecursionError; whoever sends it is not ours.
         except (OSError, ValueError, RecursionError):
@@ -53,7 +55,7 @@ def ask(spot: Spot, request: dict[str, Any], timeout: float) -> dict[str, Any] |
     return question.answer() if question else None
 
 
-def _address(spot: Spot) -> tuple[socket.AddressFamily, Any, str]:
+def _address(spot: Spot) -> tuple[int, Any, str]:
     if spot.uses_unix:
         return socket.AF_UNIX, str(spot.socket), ""
     where = json.loads(spot.address.read_text("utf-8"))

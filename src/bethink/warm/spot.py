@@ -1,7 +1,6 @@
 """Where the warm process of one store is found. On the hook path: standard library alone."""
 
 import os
-import socket
 from binascii import crc32
 from pathlib import Path
 
@@ -44,7 +43,7 @@ class Spot:
     @property
     def uses_unix(self) -> bool:
         """Whether a Unix socket can be had; its address holds only so much, and Python on Windows knows none."""
-        return os.name == "posix" and hasattr(socket, "AF_UNIX") and len(os.fsencode(self.socket)) <= _MAX_PATH
+        return os.name == "posix" and len(os.fsencode(self.socket)) <= _MAX_PATH
 
     @property
     def taken(self) -> bool:
