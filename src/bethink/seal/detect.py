@@ -4,21 +4,17 @@ Two detectors look: the rules of `rules.py` (always, standard library only) and 
 plain prose). What both find is judged by the same allow-list and threshold.
 """
 
-from __future__ import annotations
-
-import dataclasses
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bethink.errors import ConfigError
-from bethink.seal import engine, judge, rules
+from bethink.seal import judge, rules
 
 PLACEHOLDER = re.compile(r"\[REDACTED:([a-z0-9_]+)\]")
 
 
-@dataclass(frozen=True, slots=True)
 class Policy:
     """What counts as a secret.
 
@@ -26,17 +22,18 @@ class Policy:
     matched against the whole value without regard to case; a literal string is such an expression too.
     """
 
-    threshold: float = 0.6
-    allow: tuple[str, ...] = ()
+    __slots__ = ("allow", "threshold")
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= 1:
-            raise ConfigError(f"The detection threshold is {self.threshold}, not between 0 and 1.")
-        for pattern in self.allow:
+    def __init__(self, threshold: float = 0.6, allow: tuple[str, ...] = ()) -> None:
+        if not 0 <= threshold <= 1:
+            raise ConfigError(f"The detection threshold is {threshold}, not between 0 and 1.")
+        for pattern in allow:
             try:
                 re.compile(pattern)
             except re.error as error:
                 raise ConfigError(f"The allow-list entry {pattern!r} is not a regular expression: {error}.") from None
+        self.threshold = threshold
+        self.allow = allow
 
     def allows(self, value: str) -> bool:
         """True when the allow-list names this value."""
@@ -46,8 +43,7 @@ class Policy:
 DEFAULT_POLICY = Policy()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A secret in a text: text[start:end]. `kind` is kebab-case, `confidence` 0..1, `rule` says what found it."""
 
     kind: str
@@ -57,8 +53,7 @@ class Finding:
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class Scrubbed:
+class Scrubbed(NamedTuple):
     """Several texts without their secrets. `secrets` are (name, secret) in order; `kinds` kebab-case, each once."""
 
     texts: tuple[str, ...]
@@ -67,7 +62,7 @@ class Scrubbed:
 
 
 #: Long runs that look like secrets and never are: inlined media, certificates, public keys, lock-file hashes, our placeholders.
-_MEDIA = re.compile(
+_MEDIA = (
     r"data:(?:image|font|audio|video|application/(?:font|x-font|wasm|pdf))[\w/.+;=-]{0,80},[A-Za-z0-9+/=%\s]{0,65536}|"
     r"-----BEGIN (?:CERTIFICATE|PUBLIC KEY|RSA PUBLIC KEY|CERTIFICATE REQUEST|PGP PUBLIC KEY BLOCK|PGP SIGNATURE|"
     r"SSH SIGNATURE)-----[\s\S]{0,20000}?-----END [A-Z ]{3,40}-----|"
@@ -86,6 +81,8 @@ def warm() -> bool:
     """Loads every rule now so that a server's first write is not slow; False when betterleaks is not available."""
     for rule in rules.RULES:
         rules.compiled(rule.pattern)
+    from bethink.seal import engine
+
     return engine.warm()
 
 
@@ -103,10 +100,13 @@ def scan(text: str, policy: Policy = DEFAULT_POLICY, *, deep: bool = True) -> li
         # Lower-casing İ makes two characters of one; offsets must stay.
         low = "".join(c.lower() if len(c.lower()) == 1 else c for c in masked)
     if any(hint in low for hint in _MEDIA_HINTS):
-        masked = _MEDIA.sub(lambda m: " " * len(m.group()), masked)
+        masked = rules.compiled(_MEDIA).sub(lambda m: " " * len(m.group()), masked)
     found = _own(masked, low, policy)
-    if deep and engine.needed(masked):
-        found += _second_look(masked, found, policy)
+    if deep:
+        from bethink.seal import engine
+
+        if engine.needed(masked):
+            found += _second_look(masked, found, policy)
     return _merge(found)
 
 
@@ -153,6 +153,8 @@ def _second_look(text: str, found: Sequence[Finding], policy: Policy) -> list[Fi
         rest = "".join([*parts, text[at:]])
     more: list[Finding] = []
     done: set[str] = set()
+    from bethink.seal import engine
+
     looks = engine.find(rest) or []
     # Its rules want white space or a quote after a token; in prose there is a bracket, a comma or a full stop.
     spaced = _AFTER_TOKEN.sub(lambda m: " " * len(m.group()), rest)
@@ -185,7 +187,7 @@ def _merge(found: list[Finding]) -> list[Finding]:
         if merged and one.start < merged[-1].end:
             last = merged[-1]
             best = last if last.confidence >= one.confidence else one
-            merged[-1] = dataclasses.replace(best, start=last.start, end=max(last.end, one.end))
+            merged[-1] = best._replace(start=last.start, end=max(last.end, one.end))
         else:
             merged.append(one)
     return merged

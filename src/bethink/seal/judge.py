@@ -29,12 +29,12 @@ _STAND_IN = (
     r"glpat|eyJ)?[-_.]*[xX*.…]{3,}\S*|\S*(?:[xX]{6,}|\*{4,}|\.{3}|…)\S*|"
     r"abc(?:def)?\d{0,6}|(?:0?123456789?0?)|(.)\1{3,})"
 )
-_REFERENCE = re.compile(
+_REFERENCE = (
     r"(?:process\.env|import\.meta\.env|os\.environ|os\.getenv|getenv|env|ENV|System\.getenv|secrets?|"
     r"vars?|var|local|data|module|config|settings|self|this|ctx|"
     r"context|opts|options|args|params|request|req|props|state|app|conf|cfg|cls|kwargs|ssm|vault|op|file|arn)(?:[.\[(:]|://)\S*"
 )
-_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[].*|\{[A-Za-z_].*|![a-z]+|(?:[A-Z]{2,6}\d?)?(?:[A-Z][a-z]{2,}){2,}")
+_CALL = r"[A-Za-z_][\w.]*[(\[].*|\{[A-Za-z_].*|![a-z]+|(?:[A-Z]{2,6}\d?)?(?:[A-Z][a-z]{2,}){2,}"
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+\(?\)?")
 _BENIGN = (
     r"v?\d+(?:\.\d+)+(?:[-+.]\w+)*|\d{4}-\d\d(?:-\d\d)?(?:[T_ ].*)?|\d+(?:\.\d+)?(?:[a-zA-Z]{1,7}|%)?|"
@@ -81,7 +81,7 @@ def is_stand_in(value: str) -> bool:
 
 def is_reference(value: str) -> bool:
     """True for code that only names where a secret comes from: ``os.environ[…]``, ``settings.password``, ``get_secret(…)``."""
-    if _REFERENCE.fullmatch(value) or _CALL.fullmatch(value):
+    if _is_like(_REFERENCE, value) or _is_like(_CALL, value):
         return True
     # Tokens of some services are dotted too, but their parts have digits or mixed case.
     return _DOTTED.fullmatch(value) is not None and all(

@@ -5,14 +5,12 @@ pattern is linear: every repetition is bounded or cannot overlap with what follo
 that matched, or the whole match where a pattern has no group.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bethink.seal import judge
 
@@ -20,8 +18,7 @@ from bethink.seal import judge
 Check = Callable[[str, "re.Match[str]"], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One shape of secret. A pattern can only match where one of `hints` (lower case) occurs in the lower-cased text."""
 
     id: str
@@ -72,7 +69,7 @@ def _spoken_password(value: str, match: re.Match[str]) -> bool:
     start = match.start(match.lastindex or 0)
     quoted = match.string[start - 1 : start] in ('"', "'", "`", "“", "‘", "«", "「")
     if value.isdigit():
-        return not _UNIT.match(match.string, match.end())
+        return not compiled(_UNIT).match(match.string, match.end())
     if quoted and " " in value:
         return len(value) >= 12 and not judge.is_stand_in(value)
     return judge.is_password(value, quoted=quoted, assigned=False)
@@ -100,31 +97,28 @@ def _random(value: str) -> bool:
 
 
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_PUBLIC_WORD = re.compile(
-    r"(?i)\b(?:public|publishable|cache|integrity|checksum|digest|hash|sha\d*|md5|fingerprint|commit|etag|s3|object|path|file|url|id|class|type|name)\b"
-)
+_PUBLIC_WORD = r"(?i)\b(?:public|publishable|cache|integrity|checksum|digest|hash|sha\d*|md5|fingerprint|commit|etag|s3|object|path|file|url|id|class|type|name)\b"
 
 
-_UNIT = re.compile(
+_UNIT = (
     r"[\"'`]?\s*(?:characters?|chars?|digits?|bytes?|bits?|letters?|days?|hours?|minutes?|seconds?|weeks?|"
     r"months?|times|attempts?|ms|s|mb|kb|gb|px|tests?|%)\b"
 )
-_PUBLIC = re.compile(
-    r"(?:public|publishable|primary|foreign|cache|sort|partition|idempotency|composite|row|dedup\w*|lookup|"
+_PUBLIC = (
+    r"(?i)(?:public|publishable|primary|foreign|cache|sort|partition|idempotency|composite|row|dedup\w*|lookup|"
     r"object|s3|redis|hash|index|map|dict|json|yaml|translation|"
     r"i18n|registry|lock|build|etag|checksum|digest|commit|sha\d*|md5|integrity|fingerprint|page|next|"
     r"continuation|cursor|sync|storage|surrogate|routing|shard|"
     r"ssh-rsa|ssh-ed25519|version|artifact|bucket|trace|request|correlation|csrf|unique|natural|group|"
     r"config|feature|event|message|kid|site|restore-keys?)"
-    r"[\s_.\-\"'`]*(?:api[_ -]?)?(?:keys?|tokens?|id)?[\w.\-]{0,12}[\s\"'`]*$",
-    re.IGNORECASE,
+    r"[\s_.\-\"'`]*(?:api[_ -]?)?(?:keys?|tokens?|id)?[\w.\-]{0,12}[\s\"'`]*$"
 )
 
 
 def names_something_public(before: str) -> bool:
     """True when the words directly before a value say that it is a cache key, a digest, a public key and the like."""
     head = before[-64:].rstrip(" \t\"'`=:>({[")
-    return _PUBLIC.search(head) is not None
+    return compiled(_PUBLIC).search(head) is not None
 
 
 def _names_something_public(match: re.Match[str]) -> bool:
@@ -400,7 +394,7 @@ RULES: tuple[Rule, ...] = (
         r"(?i:\b(?:with|using|and|has|have|its|via)\s+(?:the\s)?(?:[a-z]+\s)?(?:password|passphrase|passwd|"
         r"passcode|pwd|pin))\s+[\"'`“(]?([^\s\"'`“”,;()<>]{4,128})",
         lambda value, match: (
-            not _UNIT.match(match.string, match.end())
+            not compiled(_UNIT).match(match.string, match.end())
             and (value.isdigit() or judge.is_password(value, quoted=match.string[match.start(1) - 1] in "\"'`“", assigned=False))
         ),
     ),
@@ -461,7 +455,7 @@ RULES: tuple[Rule, ...] = (
         lambda value, match: (
             _random(value)
             and not _names_something_public(match)
-            and not _PUBLIC_WORD.search(match.string, max(0, match.start() - 24), match.start(1))
+            and not compiled(_PUBLIC_WORD).search(match.string, max(0, match.start() - 24), match.start(1))
         ),
     ),
     Rule(
@@ -481,6 +475,6 @@ RULES: tuple[Rule, ...] = (
         0.62,
         ("as", "is"),
         r"(?<![\w./:+@#%-])([A-Za-z0-9_+/.-]{20,256}={0,2})[\"'`]?\s+(?i:(?:as|is|for)\s+(?:the|a|its|our|my|your)\s+(?:[a-z]+\s){0,2}(?:key|token|secret|credential))\b",
-        lambda value, match: _random(value) and not _PUBLIC_WORD.search(match.string, match.end(1), match.end()),
+        lambda value, match: _random(value) and not compiled(_PUBLIC_WORD).search(match.string, match.end(1), match.end()),
     ),
 )
