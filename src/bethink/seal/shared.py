@@ -13,7 +13,7 @@ from bethink.seal.keys import Key, named
 
 #: Seconds after which the key is looked up again: somebody may have replaced it.
 _FRESH = 600.0
-#: Seconds for which a refusal stands, and between two looks for a key that a message names and that is not here.
+#: Seconds for which a refusal stands, and between two looks for keys that messages name and that are not here.
 _REST = 60.0
 _LOOK = 5.0
 
@@ -39,7 +39,7 @@ class SharedKeys:
         self._now = clock
         self._lock = threading.Lock()
         self._key: Key | None = None
-        self._asked = float("-inf")
+        self._asked = self._missed = float("-inf")
         self._denied: SealDenied | None = None
         self._denied_until = float("-inf")
 
@@ -61,8 +61,10 @@ class SharedKeys:
         if salt:
             return None
         with self._lock:
-            if not self._is(id) and self._now() - self._asked > _LOOK:
+            if not self._is(id) and self._now() - self._missed > _LOOK:
                 self._look(make=False, must=True)
+                if not self._is(id):
+                    self._missed = self._now()
             return self._key if self._is(id) else None
 
     def forget(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -319,10 +320,28 @@ class Replicating(Writing):
         name = str(change.payload.get("name") or "")
         if not name or len(name) > 200 or self.seal is None:
             raise InvalidInput("A secret needs a name, and a server that can seal.")
-        sealed = self.seal.chain.seal(memory.owner, memory.id, name, str(change.payload["plain"]))
-        tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+        secret = str(change.payload["plain"])
+        free = self._free_name(memory, name, secret)
+        if free is not None:
+            sealed = self.seal.chain.seal(memory.owner, memory.id, free, secret)
+            tx.put_secret(memory.id, free, sealed.blob, {"tier": sealed.tier, **sealed.meta})
         tx.renumber(memory.id)
-        return _Outcome("applied", memory.id, own=own)
+        return _Outcome("applied" if free == name else "merged", memory.id, own=own)
+
+    def _free_name(self, memory: Memory, name: str, secret: str) -> str | None:
+        """The name to keep a secret under; None when it is there. Two machines may have sealed different ones under the same name."""
+        rows = {each: (blob, meta) for each, blob, meta in self.store.secrets_of(self.access, memory.id)}
+        names = itertools.chain((name,), (f"{name}_{number}" for number in itertools.count(2)))
+        for each in names:
+            if each not in rows:
+                return each
+            try:
+                if self.seal is not None and self.seal.chain.open(memory.owner, memory.id, each, *rows[each]) == secret:
+                    return None
+            except BethinkError:
+                # What cannot be opened now may be another one: it is kept as well.
+                continue
+        raise AssertionError("unreachable")
 
     def opened_from_wire(self, change: Sent) -> str:
         """A secret that travelled sealed with a key that both sides have.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from bethink.seal.base import Sealed
     from bethink.seal.chain import Chain, Moved, Row
 
-#: What stands for a content that is sealed as a whole.
-WHOLE = "[REDACTED:content]"
+#: What stands for a content that is sealed as a whole; each wording of it has a name of its own.
+_WHOLE = re.compile(r"\[REDACTED:(content(?:_\d+)?)\]")
 Secrets = Sequence[tuple[str, "Sealed"]]
 
 
@@ -47,7 +48,7 @@ class Sealing(Core):
         policy = detect.Policy(self.limits.secret_threshold, self.limits.secret_allow)
         origin = _texts(memory.origin)
         known = {name: "" for name, _, _ in self.store.secrets_of(self.access, memory.id)} if memory.sealed else {}
-        whole = memory.sensitive and memory.content != WHOLE
+        whole = memory.sensitive and not _WHOLE.fullmatch(memory.content)
         scrubbed = detect.scrub([memory.content, memory.expanded_keywords, *memory.tags, *origin], policy, known=known, whole=whole)
         if not scrubbed.secrets:
             return memory, ()
@@ -108,7 +109,8 @@ class Sealing(Core):
             raise NotFound(f"The memory {memory.id} holds no secret.", hint="Its content is not redacted: read it with `bethink show`.")
         with self.store.write(self.access) as tx:
             tx.append_audit(self.now(), self._actor, "read-secret", memory.id, {"names": sorted(secrets)})
-        content = secrets.get("content", memory.content)
+        whole = _WHOLE.fullmatch(memory.content)
+        content = secrets.get(whole[1], memory.content) if whole else memory.content
         return {"id": memory.id, "category": memory.category, "content": content, "secrets": secrets}
 
     def rotate_secrets(self) -> Iterator[Moved]:

@@ -16,7 +16,8 @@ from bethink.errors import NotFound
 from bethink.model import Access, Changes, Draft, Filter
 from bethink.service.people import People
 from bethink.stores.sqlite import SQLiteStore
-from bethink.sync.peer import Json, RequestFailed, WrongServer
+from bethink.sync import session
+from bethink.sync.peer import Json, RequestFailed, Unreachable, WrongServer
 from kit.replicas import START, Machine, Private, Server, Tapped, differences, everything
 
 
@@ -71,6 +72,52 @@ def test_keys_that_differ_fall_back_to_tls(tmp_path: Path) -> None:
     one.sync()
     assert one.store.log.refused() == [] and one.store.log.summary()["pending"] == 0
     assert canary() in server.memories().secret(memory.id)["secrets"].values()
+
+
+def test_own_edits_around_a_secret_that_stays_do_not_displace_each_other(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    one = Machine(tmp_path, "one", server, wrap=Tapped)
+    memory = one.say("the port is 5432")
+    assert one.sync().ok
+    for content in ("the port is 5433", f"the port is 5434, the token {canary()}", "the port is 5435"):
+        one.memories.revise(memory.id, Changes(content=content))
+    assert one.sync().ok and len(one.store.log.refused()) == 1
+    assert server.memories().get(memory.id).content == one.memories.get(memory.id).content == "the port is 5435"
+    assert one.store.revisions_named(one.replica.access, "conflict") == []
+
+
+def test_secrets_that_stay_make_room_for_what_is_behind_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_CHANGES", 2)
+    server = Server(tmp_path)
+    one = Machine(tmp_path, "one", server, wrap=Tapped)
+    assert one.sync().ok
+    for number in range(9):
+        one.say(f"the deploy token of machine {number} is {canary()[:-1]}{number}")
+    last = one.say("nothing secret")
+    assert one.sync().ok
+    assert server.memories().get(last.id) and len(one.store.log.refused()) == 9
+
+
+def test_what_two_machines_sealed_under_one_name_is_kept_twice(tmp_path: Path) -> None:
+    server = Server(tmp_path, key=KEY)
+    one, two = (Machine(tmp_path, name, server, key=KEY, wrap=wrap) for name, wrap in (("one", Tapped), ("two", Deaf)))
+    memory = one.say("the first wording", sensitive=True)
+    for each in (one, two):
+        assert each.sync().ok
+    one.memories.revise(memory.id, Changes(content="the second wording"))
+    two.memories.revise(memory.id, Changes(content="the third wording"))
+    assert one.sync().ok
+    two.peer.deaf = True
+    assert not two.sync().ok
+    # What it fetched meanwhile does not displace what it could not send yet.
+    assert "the third wording" in two.memories.secret(memory.id)["secrets"].values()
+    two.peer.deaf = False
+    for each in (two, one, two):
+        each.clock.at += timedelta(days=1)
+        assert each.sync().ok
+    everywhere = [place.memories.secret(memory.id)["secrets"] for place in (one, two)] + [server.memories().secret(memory.id)["secrets"]]
+    assert sorted(everywhere[0].values()) == ["the first wording", "the second wording", "the third wording"]
+    assert everywhere[0] == everywhere[1] == everywhere[2]
 
 
 def test_the_server_looks_for_secrets_itself(tmp_path: Path) -> None:
@@ -293,4 +340,15 @@ class Stumbling(Tapped):
         if any(change["op"] == "store" for change in changes) and self.failed < 3:
             self.failed += 1
             raise RequestFailed("500")
+        return self.inner.push(changes)
+
+
+class Deaf(Tapped):
+    """A server that answers, and takes nothing while it is `deaf`."""
+
+    deaf = False
+
+    def push(self, changes: Sequence[Json]) -> Json:
+        if self.deaf:
+            raise Unreachable("lost on the way")
         return self.inner.push(changes)
