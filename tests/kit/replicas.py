@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ class Machine:
         self.name = name
         self.path = folder / name / "memory.db"
         self.user = user
+        self.principal = principal
         self.clock = Clock()
         self.seal = seal_in(folder / name, key, vault)
         self.peer = wrap(DirectPeer(server.serving(principal, access), "direct:server"))
@@ -101,7 +103,9 @@ class Machine:
 
     @property
     def memories(self) -> Memories:
-        return Memories(self.store, self.replica.access, seal=self.seal, clock=self.clock, writer=Writer(self.name))
+        access, readonly = self.replica.access, (self.replica.binding or {}).get("readonly", ())
+        access = replace(access, writable=tuple(owner for owner in access.writable if owner not in readonly))
+        return Memories(self.store, access, seal=self.seal, clock=self.clock, writer=Writer(self.name))
 
     def say(self, content: str, **fields: Any) -> Memory:
         return self.memories.remember(Draft(content, verbatim=True, **fields)).memory

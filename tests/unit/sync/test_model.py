@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -17,19 +17,27 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from bethink.errors import Conflict, Forgotten, NotFound
+from bethink.errors import Conflict, Forbidden, Forgotten, NotFound
 from bethink.model import Access, Changes
+from bethink.service.people import SCOPES, People, Principal
 from bethink.sync.peer import Json, Peer, RequestFailed, Unreachable
 from kit.replicas import Machine, Server, differences, everything, opened
 
 KEY = "11" * 32
+#: A space that Ann made; Bob comes and goes.
+TEAM = "space:team"
+USERS = ("ann", "bob")
 EXAMPLES = int(os.environ.get("BETHINK_SYNC_EXAMPLES", "250"))
 STEPS = int(os.environ.get("BETHINK_SYNC_STEPS", "60"))
 #: Crashes here are those of processes, so that files may lie in memory.
 FOLDER = next((each for each in ("/dev/shm",) if os.access(each, os.W_OK)), None)
 steps = 0
+
+
+#: What a person may be answered, who then does something else.
+NOT_NOW = (Conflict, Forbidden, Forgotten, NotFound)
 
 
 class Crash(BaseException):
@@ -119,15 +127,31 @@ NUMBER = st.integers(0, 10_000)
 
 
 class Replication(RuleBasedStateMachine):
-    """Machines that write, edit, forget, purge, link; and a line between them and the server that does what it wants."""
+    """Machines that write, edit, forget, purge, link; and a line between them and the server that does what it wants.
 
-    @initialize(count=st.integers(3, 5))
-    def begin(self, count: int) -> None:
+    In a crowd the last machines are somebody else's, who shares a space with the first one's user and is lent single memories.
+    """
+
+    @initialize(count=st.integers(3, 5), crowd=st.booleans())
+    def begin(self, count: int, crowd: bool) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bethink-sync-", dir=FOLDER))
         self.server = Server(self.folder, key=KEY)
-        self.machines = [Machine(self.folder, f"m{n}", self.server, key=KEY, wrap=Faulty) for n in range(count)]
+        self.crowd = crowd
+        self.access = {"ann": Access.local("ann")}
+        #: What Bob may do in the space; None while he is not in it.
+        self.role: str | None = None
+        if crowd:
+            self._gather()
+        whose = [USERS[crowd and n >= count - 2] for n in range(count)]
+        self.machines = [
+            Machine(self.folder, f"m{n}", self.server, principal=name, access=self._access_of(name), key=KEY, wrap=Faulty)
+            for n, name in enumerate(whose)
+        ]
         for machine in self.machines:
             machine.sync()
+        #: The server's name of whoever owns a memory, and of whoever alone may read a word.
+        self.owner: dict[str, str] = {}
+        self.private: dict[str, str] = {}
         #: What somebody was told is stored: id → words that must be somewhere.
         self.said: dict[str, set[str]] = {}
         self.purged: set[str] = set()
@@ -135,54 +159,87 @@ class Replication(RuleBasedStateMachine):
         self.sealed: set[str] = set()
         self.words = 0
 
+    def _gather(self) -> None:
+        self.people = People(self.server.store, known=USERS, clock=self.server.clock)
+        self.people.add_space("team", "ann")
+        self._join("writer")
+
+    def _join(self, role: str) -> None:
+        if self.role is None:
+            self.people.invite("team", "bob", role, "ann")
+            self.people.accept("team", "bob")
+        else:
+            self.people.role("team", "bob", role, "ann")
+        self.role = role
+        self._look()
+
+    def _look(self) -> None:
+        """What each may see now; kept, as asking costs more than all else."""
+        self.access = {name: self.people.access(Principal(name, frozenset(SCOPES))) for name in USERS}
+
+    def _access_of(self, name: str) -> Callable[[], Access]:
+        return lambda: self.access[name]
+
+    def _said(self, id: str, word: str) -> None:
+        owner = self.owner[id]
+        self.said.setdefault(id, set()).add(word)
+        if owner != TEAM:
+            self.private[word] = owner
+
     def _machine(self, number: int) -> Machine:
         global steps
         steps += 1
         return self.machines[number % len(self.machines)]
 
     def _some(self, machine: Machine, number: int) -> str | None:
-        ids = sorted(machine.store.log.ids_of(machine.user))
+        ids = sorted(id for owner in machine.replica.access.readable for id in machine.store.log.ids_of(owner))
         return ids[number % len(ids)] if ids else None
 
     def _word(self) -> str:
         self.words += 1
         return f"word{self.words:05d}"
 
-    @rule(machine=MACHINE, same=st.booleans())
-    def store(self, machine: int, same: bool) -> None:
+    @rule(machine=MACHINE, same=st.booleans(), shared=st.booleans())
+    def store(self, machine: int, same: bool, shared: bool) -> None:
         one = self._machine(machine)
         content = f"the same {self.words % 3}" if same else self._word()
-        memory = one.say(content)
+        if shared and TEAM in one.memories.access.writable:
+            memory = one.say(content, owner=TEAM)
+        else:
+            memory = one.say(content)
+        self.owner[memory.id] = one.principal if memory.owner == one.user else memory.owner
         self.said.setdefault(memory.id, set()).add(content)
+        if not same and memory.owner != TEAM:
+            self.private[content] = one.principal
 
     @rule(machine=MACHINE, which=NUMBER)
     def revise(self, machine: int, which: int) -> None:
         one = self._machine(machine)
         if id := self._some(one, which):
             word = self._word()
-            with suppress(Conflict, Forgotten):
+            with suppress(*NOT_NOW):
                 one.memories.revise(id, Changes(content=word))
-                self.said.setdefault(id, set()).add(word)
+                self._said(id, word)
 
     @rule(machine=MACHINE, which=NUMBER, value=st.integers(0, 9))
     def mark(self, machine: int, which: int, value: int) -> None:
         one = self._machine(machine)
         if id := self._some(one, which):
-            with suppress(Forgotten):
+            with suppress(*NOT_NOW):
                 one.memories.revise(id, Changes(importance=value / 10, tags=(f"t{value}",)))
 
     @rule(machine=MACHINE, which=NUMBER, status=st.sampled_from(["active", "parked", "completed", "candidate"]))
     def decide(self, machine: int, which: int, status: str) -> None:
         one = self._machine(machine)
         if id := self._some(one, which):
-            with suppress(Conflict, Forgotten):
+            with suppress(*NOT_NOW):
                 one.memories.revise(id, Changes(status=status))
 
     @rule(machine=MACHINE, which=NUMBER)
     def seal(self, machine: int, which: int) -> None:
         one = self._machine(machine)
         if id := self._some(one, which):
-            with suppress(Conflict, Forgotten):
+            with suppress(*NOT_NOW):
                 one.memories.revise(id, Changes(sensitive=True))
                 self.sealed.add(id)
 
@@ -190,13 +247,14 @@ class Replication(RuleBasedStateMachine):
     def forget(self, machine: int, which: int) -> None:
         one = self._machine(machine)
         if id := self._some(one, which):
-            one.memories.forget(id)
+            with suppress(*NOT_NOW):
+                one.memories.forget(id)
 
     @rule(machine=MACHINE, which=NUMBER)
     def restore(self, machine: int, which: int) -> None:
         one = self._machine(machine)
         if id := self._some(one, which):
-            with suppress(Conflict):
+            with suppress(*NOT_NOW):
                 one.memories.restore(id)
 
     @rule(machine=MACHINE, which=NUMBER)
@@ -204,15 +262,16 @@ class Replication(RuleBasedStateMachine):
         one = self._machine(machine)
         id = self._some(one, which)
         if id and one.memories.get(id).deleted_at is not None:
-            one.memories.purge(id)
-            self.purged.add(id)
+            with suppress(*NOT_NOW):
+                one.memories.purge(id)
+                self.purged.add(id)
 
     @rule(machine=MACHINE, which=NUMBER, other=NUMBER, cut=st.booleans())
     def link(self, machine: int, which: int, other: int, cut: bool) -> None:
         one = self._machine(machine)
         source, target = self._some(one, which), self._some(one, other)
         if source and target and source != target:
-            with suppress(NotFound):
+            with suppress(*NOT_NOW):
                 if cut:
                     one.memories.unlink(source, target, "supports")
                 else:
@@ -230,6 +289,35 @@ class Replication(RuleBasedStateMachine):
             one.reopen()
         one.replica.store = one.store
         one.peer.faults = []
+
+    @precondition(lambda self: self.crowd)
+    @rule(owner=st.sampled_from(USERS), which=NUMBER, space=st.booleans(), back=st.booleans())
+    def lend(self, owner: str, which: int, space: bool, back: bool) -> None:
+        """A single memory is lent, or taken back; replicas hold none of it, whoever may read it at the server."""
+        self._machine(0)
+        ids = sorted(id for id, whose in self.owner.items() if whose == owner)
+        to = TEAM if space else USERS[owner == "ann"]
+        if not ids:
+            return
+        id = ids[which % len(ids)]
+        with suppress(*NOT_NOW):
+            if back:
+                self.people.unshare(owner, "memory", id, to)
+            else:
+                self.people.share(owner, "memory", id, to)
+        self._look()
+
+    @precondition(lambda self: self.crowd)
+    @rule(role=st.sampled_from(["writer", "writer", "reader", None]))
+    def move(self, role: str | None) -> None:
+        """Bob comes, goes, or may do something else."""
+        self._machine(0)
+        if role is not None:
+            self._join(role)
+        elif self.role is not None:
+            self.people.leave("team", "bob")
+            self.role = None
+            self._look()
 
     @rule(machine=MACHINE, cut=st.booleans())
     def line(self, machine: int, cut: bool) -> None:
@@ -275,28 +363,58 @@ class Replication(RuleBasedStateMachine):
                 assert report.ok, report.errors
 
     def _judge(self) -> None:
-        server = everything(self.server.store, Access.local("ann"), own="ann")
         for machine in self.machines:
-            assert machine.store.log.summary()["pending"] == 0, machine.store.log.due(machine.clock(), 10)
-            assert machine.store.log.refused() == []
-            assert differences(everything(machine.store, machine.replica.access, own="local"), server) == [], machine.name
-        self._nothing_lost(server)
-        for id in [id for id, shape in server.items() if shape["sealed"]]:
-            told = opened(self.server, Access.local("ann"), id)
-            assert told and all(opened(machine, machine.replica.access, id) == told for machine in self.machines), id
+            mine = self.access[machine.principal]
+            told = Access(mine.principal, mine.readable, mine.writable)
+            server = everything(self.server.store, told, own=machine.principal)
+            held = self._held(machine)
+            found = everything(machine.store, machine.replica.access, own="local")
+            wrong = [each for each in differences(found, server) if each[0] not in held]
+            assert wrong == [], machine.name
+            # Who left holds nothing of the space but what was never sent.
+            assert all(id in held for id in machine.store.log.ids_of(TEAM) if TEAM not in mine.readable), machine.name
+            self._nothing_leaked(machine)
+            for id in [id for id, shape in server.items() if shape["sealed"] and id not in held]:
+                secrets = opened(self.server, told, id)
+                assert secrets and opened(machine, machine.replica.access, id) == secrets, id
+        every = Access("ann", (*USERS, TEAM), (*USERS, TEAM))
+        server = everything(self.server.store, every, own="ann")
         assert all(shape["version"] >= 1 for shape in server.values())
+        self._nothing_lost(server, every)
 
-    def _nothing_lost(self, server: dict[str, dict[str, Any]]) -> None:
+    def _held(self, machine: Machine) -> set[str]:
+        """Memories with changes that stay on a machine; only somebody who may not write in the space any more has some."""
+        log = machine.store.log
+        stays = [change for id in log.waiting() for change in log.pending(id)]
+        if machine.principal == "bob" and self.role != "writer":
+            assert all(change.owner == TEAM for change in stays), stays
+        else:
+            assert stays == []
+        return {change.memory for change in stays}
+
+    def _nothing_leaked(self, machine: Machine) -> None:
+        """No byte of what another user keeps for himself is in a machine's files, not even in what was erased."""
+        data = b"".join(file.read_bytes() for file in machine.path.parent.iterdir() if file.is_file())
+        assert [word for word, owner in self.private.items() if owner != machine.principal and word.encode() in data] == []
+
+    def _nothing_lost(self, server: dict[str, dict[str, Any]], every: Access) -> None:
         """Every word is what a memory says, or said, or was displaced and is kept."""
-        access = Access.local("ann")
-        kept = " ".join(
-            [str(shape["content"]) for shape in server.values()]
-            + [f"{revision.before} {revision.note}" for id in server for revision in self.server.store.revisions(access, id)]
-        )
-        with self.server.store.write(access) as tx:
+
+        def texts(store: Any, access: Access, ids: Iterable[str]) -> list[str]:
+            contents = [memory.content for memory in store.get(access, list(ids)).values()]
+            return contents + [f"{one.before} {one.note}" for id in ids for one in store.revisions(access, id)]
+
+        kept = texts(self.server.store, every, server)
+        unsent = set()
+        for machine in self.machines:
+            held = self._held(machine)
+            unsent |= held
+            kept += texts(machine.store, Access("local", (TEAM,), (TEAM,)), sorted(held))
+        whole = " ".join(kept)
+        with self.server.store.write(every) as tx:
 
             def heir_of(id: str) -> str:
-                while (stone := tx.tombstone_of("ann", id)) is not None and stone.twin:
+                while (stone := tx.tombstone_of(self.owner[id], id)) is not None and stone.twin:
                     id = stone.twin
                 return id
 
@@ -304,15 +422,14 @@ class Replication(RuleBasedStateMachine):
             sealed = {*map(heir_of, self.sealed), *(id for id, shape in server.items() if shape["sensitive"])}
             for id, words in self.said.items():
                 heir = heir_of(id)
-                if heir in server and (heir in sealed or id in self.purged):
-                    # Its words were erased on purpose; what took it in was somebody else's.
+                if heir in server or id in unsent:
+                    # Words that were sealed or purged are erased on purpose; what took them in was somebody else's.
+                    erased = id in self.purged or heir in sealed
+                    missing = {word for word in words if word not in whole}
+                    assert erased or not missing, (id, missing)
                     continue
-                if heir in server:
-                    missing = {word for word in words if word not in kept}
-                    assert not missing, (id, missing)
-                else:
-                    assert tx.tombstone_of("ann", heir) is not None, id
-                    assert self.purged & {id, heir}, id
+                assert tx.tombstone_of(self.owner[id], heir) is not None, id
+                assert self.purged & {id, heir}, id
 
 
 def play(examples: int, length: int) -> None:
