@@ -107,12 +107,12 @@ class HttpPeer:
             )
         return _with(self._get("secret", {"id": id}), "secrets")
 
-    def rest(self, method: str, path: str, body: Json | Sequence[Json] | None = None, *, key: str | None = None) -> Json:
+    def rest(self, method: str, path: str, body: Json | Sequence[Json] | None = None, **headers: str) -> Json:
         """The answer of any route; what the server says no to is the error that it would be here.
 
         Args:
             body: sent as JSON.
-            key: an Idempotency-Key, by which a request may be repeated whose answer was lost.
+            headers: sent as well; `_` stands for `-`.
 
         Returns:
             The object that was answered; a list that was, under `items`.
@@ -121,9 +121,11 @@ class HttpPeer:
             NotFound, Forbidden, Conflict, InvalidInput, PeerError
         """
         raw = None if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        headers = {**({"Content-Type": "application/json"} if raw else {}), **({"Idempotency-Key": key} if key else {})}
+        sent = {name.replace("_", "-"): value.encode() for name, value in headers.items()}
+        if raw:
+            sent["Content-Type"] = b"application/json"
         try:
-            return self._asked(method, self._base + path, content=raw, headers=headers)
+            return self._asked(method, self._base + path, content=raw, headers=sent)
         except RequestRefused as error:
             kind = _PLAIN.get(error.status)
             if kind is None:

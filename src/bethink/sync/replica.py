@@ -84,11 +84,7 @@ class Replica:
         return True
 
     def meet(self, keys: Collection[str]) -> None:
-        """Notes which keys for secrets the server may have in common with this side; with a new one, missing secrets are asked for.
-
-        Raises:
-            ConfigError: a setting of the seal is wrong.
-        """
+        """Notes which keys for secrets the server may have in common with this side; with a new one, missing secrets are asked for."""
         self.secrets.forgive()
         common, before = [by for by in self.secrets.names if by in keys], self.store.log.fact("secrets_keys") or []
         if common == before:

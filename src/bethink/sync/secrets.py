@@ -13,7 +13,6 @@ from bethink.sync.peer import Json
 if TYPE_CHECKING:
     from bethink.seal.aesgcm import AesGcmSeal
     from bethink.seal.base import Sealed
-    from bethink.seal.chain import Chain
     from bethink.service.sealing import LazySeal
 
 
@@ -63,7 +62,7 @@ class Secrets:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the keys that a server may have as well, in order of preference."""
-        return tuple(self._seal.chain.shared) if self._seal is not None else ()
+        return tuple(self._shared())
 
     def forgive(self, *, denied: bool = False) -> None:
         """The server may have come by its keys meanwhile."""
@@ -89,7 +88,10 @@ class Secrets:
         """
         if self._seal is None:
             raise Withheld("There is nothing to open it with.")
-        chain = self._seal.chain
+        try:
+            chain = self._seal.chain
+        except BethinkError as error:
+            raise _stopped(error) from error
         shared = {by: seal for by, seal in chain.shared.items() if by in keys}
         if not shared and not tls:
             raise Withheld("It would travel in the clear.")
@@ -124,11 +126,9 @@ class Secrets:
             return True
         again = self._denied.get(by) != key
         self._denied[by] = key
-        if by == "vault" and again and self._seal is not None:
-            # The key may have been replaced since it was read here.
-            forget = getattr(self._seal.chain.shared[by].keys, "forget", None)
-            if forget is not None:
-                forget()
+        if again and (forget := getattr(self._shared()[by].keys, "forget", None)) is not None:
+            # It may have been replaced since it was read here.
+            forget()
         return again
 
     def taken(self, items: Iterable[tuple[str, str, str, Mapping[str, Any]]]) -> Taken:
@@ -144,19 +144,19 @@ class Secrets:
         for memory, remote, local, item in items:
             told = _by_name(item.get("secrets", ()))
             late = {str(name) for name in item.get("secrets_wait", ())}
-            if self._seal is None or not (told or late) or not self._seal.chain.shared:
+            if not (told or late) or not (shared := self._shared()) or self._seal is None:
                 continue
             chain = self._seal.chain
             for name, offers in told.items():
                 try:
-                    secret = _opened(chain, remote, memory, name, offers)
+                    secret = _opened(shared, remote, memory, name, offers)
                     sealed.setdefault(memory, []).append((name, chain.seal(local, memory, name, secret)))
                     late.discard(name)
                 except SealUnavailable:
                     late.add(name)
                 except (BethinkError, ValueError):
                     continue
-            if late and "vault" in chain.shared:
+            if late and "vault" in shared:
                 missing.add(memory)
         return Taken(sealed, frozenset(missing))
 
@@ -168,6 +168,13 @@ class Secrets:
                     self._seal.chain.erase(*row)
             except SealError:
                 continue
+
+    def _shared(self) -> Mapping[str, AesGcmSeal]:
+        """What seals for the way; nothing where the seal's settings are wrong, which holds up nothing but secrets."""
+        try:
+            return self._seal.chain.shared if self._seal is not None else {}
+        except BethinkError:
+            return {}
 
     def _way(self, shared: Mapping[str, AesGcmSeal]) -> tuple[str, AesGcmSeal] | None:
         """The first key that both sides may have; None when the server has none of them.
@@ -205,14 +212,14 @@ def _by_name(told: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
     return found
 
 
-def _opened(chain: Chain, owner: str, memory: str, name: str, offers: Sequence[Mapping[str, Any]]) -> str:
+def _opened(shared: Mapping[str, AesGcmSeal], owner: str, memory: str, name: str, offers: Sequence[Mapping[str, Any]]) -> str:
     """
     Raises:
         SealError: none of the keys opens it; that it may be so later, when one of them cannot be had now.
     """
     failed: BethinkError = SealError("It came under no key of this machine.")
     for one in offers:
-        seal = chain.shared.get(str(one.get("by") or "aes"))
+        seal = shared.get(str(one.get("by") or "aes"))
         if seal is None:
             continue
         try:

@@ -14,11 +14,12 @@ import pytest
 
 from bethink.errors import NotFound
 from bethink.model import Access, Changes, Draft, Filter
-from bethink.service.people import People
+from bethink.seal.vault import VaultSettings
+from bethink.service.people import SCOPES, People, Principal
 from bethink.stores.sqlite import SQLiteStore
 from bethink.sync import session
 from bethink.sync.peer import Json, RequestFailed, Unreachable, WrongServer
-from kit.replicas import START, Machine, Private, Server, Tapped, differences, everything
+from kit.replicas import START, Machine, Private, Server, Tapped, differences, everything, seal_in
 
 
 def canary() -> str:
@@ -168,6 +169,38 @@ def test_a_space_reaches_its_members_and_leaves_with_them(tmp_path: Path) -> Non
         bob.memories.get(shared.id)
     assert bob.store.log.ids_of("space:team") == []
     assert ann.memories.get(shared.id)
+
+
+def test_who_comes_back_into_a_space_finds_all_of_it(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    people = People(server.store, known=("ann", "bob"), clock=server.clock)
+    people.add_space("team", "ann")
+    bob = Machine(tmp_path, "two", server, principal="bob", access=lambda: people.access(Principal("bob", frozenset(SCOPES))))
+    team = Access("ann", ("space:team",), ("space:team",))
+    kept = server.memories(access=team).remember(Draft("we deploy on Fridays", owner="space:team", verbatim=True)).memory
+    for _ in range(2):
+        people.invite("team", "bob", "writer", "ann")
+        people.accept("team", "bob")
+        assert bob.sync().ok and bob.memories.get(kept.id)
+        people.leave("team", "bob")
+        assert bob.sync().ok and bob.store.log.ids_of("space:team") == []
+
+
+def test_a_seal_whose_settings_are_wrong_holds_up_nothing_but_secrets(tmp_path: Path) -> None:
+    server = Server(tmp_path, key=KEY)
+    one = Machine(tmp_path, "one", server, key=KEY, wrap=Tapped)
+    secret, other = one.say(f"the deploy token is {canary()}"), one.say("nothing secret")
+    # VAULT_ADDR without a token.
+    one.seal = seal_in(tmp_path / "one", KEY, VaultSettings("http://127.0.0.1:9"))
+    one.open()
+    assert one.sync().ok and server.memories().get(other.id)
+    (withheld,) = one.store.log.refused()
+    assert (
+        withheld.memory == secret.id
+        and withheld.refused is not None
+        and "VAULT_TOKEN" in withheld.refused["hint"] + withheld.refused["message"]
+    )
+    assert one.sync().ok and canary() not in "".join(one.peer.heard)
 
 
 def test_another_server_or_user_is_never_mixed_in(tmp_path: Path) -> None:
