@@ -123,7 +123,7 @@ def test_the_same_answers_and_exit_codes_as_with_a_store_here(server: Serving, t
 
 def test_what_needs_a_store_here_says_so(server: Serving, tmp_path: Path) -> None:
     bethink = only(server.url, tmp_path / "remote")
-    for command in (("audit",), ("sync",), ("reindex",), ("duplicates",)):
+    for command in (("audit",), ("sync",), ("reindex",)):
         code, told = bethink(*command, "--json")
         assert code == 2 and "http-only" in told["error"] and told["hint"], command
     assert bethink("sync", "--status", "--json")[1]["mode"] == "http-only"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bethink import text
-from bethink.errors import BethinkError, Conflict, InvalidInput, NotFound
+from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, NotFound
 from bethink.front import fields, shapes
 from bethink.front.cli import shown, stream
+from bethink.front.cli.remote import RemoteMemories
 from bethink.model import Scope
 from bethink.service.memories import Memories
 
@@ -21,7 +22,11 @@ _MAX_TEXT = 4 * 1024 * 1024
 _PART = 1500
 #: Errors that are told one by one; the others are counted.
 _TOLD = 20
+#: Entries, and characters of their contents, that are sent to a server in one request.
+_SENT_AT_ONCE, _SENT_CHARACTERS = 100, 1_000_000
 Json = dict[str, Any]
+#: (start, end, type, note) of a link.
+Edge = tuple[str, str, str, str]
 
 
 @dataclass
@@ -33,6 +38,8 @@ class Outcome:
     errors: list[Json] = field(default_factory=list)
     links: int = 0
     links_without_end: int = 0
+    #: Ids under which entries were stored that came with another: what says the same is stored once.
+    known: dict[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -73,50 +80,113 @@ def import_file(memories: Memories, name: str, here: Scope, defaults: Json, *, i
         StoreError, SealError: the store or the seal is in trouble; importing again goes on where it ended.
     """
     outcome = Outcome()
-    edges: list[tuple[str, str, str, str]] = []
+    edges: list[Edge] = []
     with _open(name) as file, _Progress() as progress:
-        for number, entry in enumerate(_parts(file, name) if is_text else _entries(file, name), 1):
-            _store(memories, number, entry, here, defaults, outcome, edges)
-            progress(number)
-    for edge in edges:
-        _link(memories, edge, outcome)
+        entries = enumerate(_parts(file, name) if is_text else _entries(file, name), 1)
+        if isinstance(memories, RemoteMemories):
+            _send_all(memories, entries, here, defaults, outcome, edges, progress)
+        else:
+            for number, entry in entries:
+                _store(memories, number, entry, here, defaults, outcome, edges)
+                progress(number)
+    edges = [(source, outcome.known.get(target, target), kind, note) for source, target, kind, note in edges]
+    made = memories.link_all(edges) if isinstance(memories, RemoteMemories) else (_joined(memories, edge) for edge in edges)
+    outcome.links = sum(made)
+    outcome.links_without_end = len(edges) - outcome.links
+    outcome.errors.sort(key=lambda problem: problem["entry"])
     return outcome
 
 
-def _store(
-    memories: Memories, number: int, entry: Any, here: Scope, defaults: Json, outcome: Outcome, edges: list[tuple[str, str, str, str]]
-) -> None:
+def _store(memories: Memories, number: int, entry: Any, here: Scope, defaults: Json, outcome: Outcome, edges: list[Edge]) -> None:
     try:
-        if isinstance(entry, BethinkError):
-            raise entry
-        if not isinstance(entry, dict):
-            raise InvalidInput("It is not an object.", hint='Write it as {"content": "…"}.')
-        outcome.ignored.update(fields.unknown(entry, fields.DRAFT_FIELDS, exported=True))
+        given = _given(entry, defaults, outcome)
         # What has an id was judged when it was stored; judging it again would undo what people decided since.
-        verbatim = bool(entry.get("id"))
-        given = {**defaults, **{name: value for name, value in entry.items() if value is not None}}
-        answer = memories.remember(fields.draft_of(given, here, memories.now(), verbatim=verbatim))
+        answer = memories.remember(fields.draft_of(given, here, memories.now(), verbatim=bool(entry.get("id"))))
     except (InvalidInput, Conflict, NotFound) as error:
-        outcome.actions["refused"] += 1
-        if len(outcome.errors) < _TOLD:
-            outcome.errors.append({"entry": number, **shapes.error(error)})
+        _refused(outcome, number, shapes.error(error))
         return
-    outcome.actions[answer.action] += 1
-    outcome.actions["superseding"] += bool(answer.superseded)
-    outcome.actions["sealed"] += bool(answer.sealed)
-    outcome.actions["quarantined"] += answer.memory.status == "quarantined" and entry.get("status") != "quarantined"
-    for link in entry.get("links") or ():
-        if isinstance(link, dict) and isinstance(link.get("target"), str) and isinstance(link.get("type"), str):
-            edges.append((answer.memory.id, link["target"], link["type"], str(link.get("note") or "")))
+    _stored(outcome, entry, shapes.stored(answer), edges)
 
 
-def _link(memories: Memories, edge: tuple[str, str, str, str], outcome: Outcome) -> None:
+def _send_all(
+    memories: RemoteMemories,
+    entries: Iterable[tuple[int, Any]],
+    here: Scope,
+    defaults: Json,
+    outcome: Outcome,
+    edges: list[Edge],
+    progress: _Progress,
+) -> None:
+    """As `_store`, many in one request."""
+    waiting: list[tuple[int, Json, Json]] = []
+    size = 0
+
+    def send() -> None:
+        for (number, entry, _), answer in zip(waiting, memories.send([given for _, _, given in waiting]) if waiting else (), strict=True):
+            if "error" in answer:
+                _refused(outcome, number, answer)
+            else:
+                _stored(outcome, entry, answer, edges)
+            progress(number)
+        waiting.clear()
+
+    for number, entry in entries:
+        try:
+            given = _given(entry, defaults, outcome)
+            scope = fields.scope_of(given, here)
+            memories.must_be_sendable(given)
+        except (InvalidInput, Forbidden) as error:
+            _refused(outcome, number, shapes.error(error))
+            continue
+        given |= {"scope": scope.kind, "project": scope.project, "task": scope.task}
+        given.pop("links", None)
+        waiting.append((number, entry, given))
+        size += len(str(given.get("content", "")))
+        if len(waiting) == _SENT_AT_ONCE or size > _SENT_CHARACTERS:
+            send()
+            size = 0
+    send()
+
+
+def _given(entry: Any, defaults: Json, outcome: Outcome) -> Json:
+    """An entry's fields.
+
+    Raises:
+        BethinkError: it is none.
+    """
+    if isinstance(entry, BethinkError):
+        raise entry
+    if not isinstance(entry, dict):
+        raise InvalidInput("It is not an object.", hint='Write it as {"content": "…"}.')
+    outcome.ignored.update(fields.unknown(entry, fields.DRAFT_FIELDS, exported=True))
+    return {**defaults, **{name: value for name, value in entry.items() if value is not None}}
+
+
+def _refused(outcome: Outcome, number: int, problem: Json) -> None:
+    outcome.actions["refused"] += 1
+    if len(outcome.errors) < _TOLD:
+        outcome.errors.append({"entry": number, **problem})
+
+
+def _stored(outcome: Outcome, entry: Json, answer: Json, edges: list[Edge]) -> None:
+    """Counts what became of an entry; notes the edges that start at it."""
+    outcome.actions[answer["action"]] += 1
+    outcome.actions["superseding"] += bool(answer["superseded"])
+    outcome.actions["sealed"] += bool(answer["sealed"])
+    outcome.actions["quarantined"] += answer["status"] == "quarantined" and entry.get("status") != "quarantined"
+    given = entry.get("id")
+    if isinstance(given, str) and given != answer["id"]:
+        outcome.known[given] = answer["id"]
+    edges += [(answer["id"], *edge) for edge in fields.edges_of(entry)]
+
+
+def _joined(memories: Memories, edge: Edge) -> bool:
     """Joins what is there; the other end of a link may not have been exported."""
     try:
         memories.link(*edge)
-        outcome.links += 1
-    except (NotFound, InvalidInput):
-        outcome.links_without_end += 1
+    except (NotFound, InvalidInput, Conflict):
+        return False
+    return True
 
 
 def _open(name: str) -> BinaryIO:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, Self
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
-from bethink import exchange
-from bethink.errors import BethinkError, ConfigError, Forbidden, InvalidInput, PeerError
+from bethink.errors import ConfigError, Forbidden, Forgotten, InvalidInput, PeerError
+from bethink.front import fields
+from bethink.front.cli import received, sent
 from bethink.front.fields import SPACE
-from bethink.model import Changes, Draft, Filter, Hit, Link, Memory, Page, Query, Reach, Recalled, Scope, Stored, new_id
+from bethink.model import (
+    LINK_TYPES,
+    Changes,
+    Draft,
+    Filter,
+    Hit,
+    Link,
+    Memory,
+    Page,
+    Query,
+    Reach,
+    Recalled,
+    Revision,
+    Scope,
+    Stored,
+    Verdict,
+    new_id,
+)
 from bethink.project import short
 from bethink.service.context import Brief
 from bethink.service.core import utc_now
@@ -22,10 +39,15 @@ from bethink.sync.peer import RequestRefused, Unauthorized, Unreachable
 
 if TYPE_CHECKING:
     from bethink.service.core import Limits
+    from bethink.service.entities import Entity
+    from bethink.service.hygiene import BulkDeleted, Cluster, Proposal
+    from bethink.service.review import ReviewItem
+    from bethink.service.truth import RolledBack, Why
     from bethink.sync.http import HttpPeer
 
 Json = dict[str, Any]
-_FIELDS = frozenset(each.name for each in dataclasses.fields(Memory)) - {"extra"}
+#: Most that the server lists at once, and most edges that it joins at once.
+_MOST, _EDGES = 10_000, 500
 #: Times that a request is made again when the server asks to wait, and the longest wait it may ask for, in seconds.
 _TRIES, _LONGEST = 5, 60.0
 _AWAY_HINT = "MEMORY_SYNC_DISABLE=1 keeps nothing on this machine; without it Bethink works offline and sends later."
@@ -47,7 +69,10 @@ class RemoteMemories:
         self._peer = peer
         self._limits = limits
         self._known: list[str] | None = None
+        #: What came along with other answers: edges by memory, memories by id, the least trust in a lineage.
         self._links: dict[str, list[Link]] = {}
+        self._ends: dict[str, Memory] = {}
+        self._trust: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +83,7 @@ class RemoteMemories:
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise ConfigError("This cannot be done over the server's API (http-only mode).", hint=_LOCAL_HINT)
+        raise unavailable()
 
     def now(self) -> datetime:
         return utc_now()
@@ -73,15 +98,15 @@ class RemoteMemories:
         return Reach(projects=(self._whole(name),) if name else (), task=task or self.here.task)
 
     def remember(self, draft: Draft) -> Stored:
-        given = _given(draft, "by_hand", "verbatim", "sensitive", "owner", "scope", "superseded_at")
+        given = sent.given(draft, "by_hand", "verbatim", "sensitive", "owner", "scope", "superseded_at")
         given["content"] = draft.content
-        given |= _place(draft.scope) | ({"space": draft.owner.removeprefix(SPACE)} if draft.owner else {})
+        given |= sent.place(draft.scope) | ({"space": draft.owner.removeprefix(SPACE)} if draft.owner else {})
         if draft.sensitive:
             given["force_sensitive"] = True
             self._must_be_private()
         # The client's id makes it the same memory if the answer is lost and the command is repeated by the loop below.
         given.setdefault("id", new_id())
-        self._must_not_leak(draft.content, *_texts(given))
+        self._must_not_leak(draft.content, *sent.texts(given))
         told = self._ask("POST", "/api/memories", given)
         memory = Memory(
             id=told["id"],
@@ -97,7 +122,7 @@ class RemoteMemories:
 
     def recall(self, query: Query) -> Recalled:
         asked = {
-            **_asked(query.where),
+            **sent.asked(query.where),
             "query": query.text,
             "expanded_query": query.expanded or None,
             "mode": query.mode,
@@ -109,59 +134,197 @@ class RemoteMemories:
             "budget_tokens": query.budget_tokens,
             "follow_links": query.follow_links or None,
         }
+        self._must_not_leak(query.text, query.expanded)
         told = self._ask("POST", "/api/memories/recall", {name: value for name, value in asked.items() if value is not None})
-        hits = tuple(Hit(memory_of(one), one["score"], one["why"]) for one in told["memories"])
+        hits = tuple(Hit(received.memory(one), one["score"], one["why"]) for one in told["memories"])
         return Recalled(hits, told["took_ms"], tuple(told.get("notes", ())))
 
     def list(self, where: Filter, *, limit: int = 20, offset: int = 0, order: str = "recency") -> Page:
-        asked = {**_listed(where), "deleted": "true" if where.deleted else None, "limit": limit, "offset": offset, "order": order}
-        told = self._ask("GET", _path("/api/memories", asked))
-        return Page(tuple(map(memory_of, told["memories"])), told["total"], told["limit"], told["offset"])
+        asked = {**sent.listed(where), "deleted": "true" if where.deleted else None, "archive": None if where.archive else "false"}
+        told = self._ask("GET", sent.path("/api/memories", {**asked, "limit": min(limit, _MOST), "offset": offset, "order": order}))
+        return Page(tuple(map(received.memory, told["memories"])), told["total"], told["limit"], told["offset"])
+
+    def live(self, id: str) -> Memory:
+        return self._whole_memory(sent.path(sent.of(id)))
+
+    def as_of(self, id: str, at: datetime) -> Memory:
+        return self._whole_memory(sent.path(sent.of(id), {"as_of": sent.time(at)}))
 
     def get(self, id: str) -> Memory:
-        told = self._ask("GET", _path(f"/api/memories/{quote(id, safe='')}"))
-        memory = memory_of(told)
-        self._links[memory.id] = [_link(one) for one in told["links"]]
-        return memory
+        """The memory with this id; forgotten ones too."""
+        try:
+            return self.live(id)
+        except Forgotten:
+            return received.memory(self._ask("GET", sent.of(id, "history"))["memory"])
 
-    def links(self, id: str) -> Sequence[Link]:
+    def links(self, id: str, at: datetime | None = None) -> Sequence[Link]:
+        """Its edges; after `as_of` those of then."""
         if id not in self._links:
-            id = self.get(id).id
+            told = self._ask("GET", sent.of(id, "links"))
+            self._ends |= {one["id"]: received.memory(one) for one in told["memories"]}
+            return [received.link(one) for one in told["links"]]
         return self._links[id]
 
+    def history(self, id: str) -> Sequence[Revision]:
+        return [received.revision(id, one) for one in self._ask("GET", sent.of(id, "history"))["history"]]
+
+    def why(self, id: str) -> Why:
+        from bethink.service.truth import Why
+
+        told = self._ask("GET", sent.of(id, "why"))
+        memory = received.memory(told["memory"])
+        self._trust[memory.id] = told["trust"]
+        return Why(
+            memory,
+            tuple(map(received.link, told["links"])),
+            tuple(map(received.memory, told["lineage"])),
+            tuple(received.revision(memory.id, one) for one in told["history"]),
+            tuple(map(received.event, told["events"])),
+        )
+
+    def trust_of(self, memory: Memory) -> str:
+        """The least trust in the lineage of what `why` told."""
+        return self._trust[memory.id]
+
+    def check(self, content: str, *, category: str = "facts", scope: Scope | None = None) -> Verdict:
+        self._must_not_leak(content)
+        told = self._ask("POST", "/api/memories/check", {"content": content, "category": category, **sent.place(scope or self.here)})
+        target = received.memory(told["target"]) if told["target"] else None
+        return Verdict(told["action"], told["similarity"], target, told["reason"])
+
+    def link(self, source: str, target: str, type: str, note: str = "") -> Link:
+        self._must_not_leak(note)
+        return received.link(self._ask("POST", sent.of(source, "links"), {"target_id": target, "link_type": sent.kind(type), "note": note}))
+
+    def link_all(self, edges: Sequence[tuple[str, str, str, str]]) -> Iterator[bool]:
+        """Joins many by (source, target, type, note); whether each could be, those of a known type."""
+        for start in range(0, len(edges), _EDGES):
+            part = [edge for edge in edges[start : start + _EDGES] if sent.kind(edge[2]) in LINK_TYPES]
+            self._must_not_leak(*(note for *_, note in part))
+            asked = [{"source_id": one, "target_id": other, "link_type": sent.kind(kind), "note": note} for one, other, kind, note in part]
+            if not asked:
+                continue
+            yield from ("error" not in each for each in self._ask("POST", "/api/links", {"links": asked}, key=new_id())["links"])
+
+    def unlink(self, source: str, target: str, type: str) -> bool:
+        self._ask("DELETE", f"{sent.of(source, 'links')}/{quote(target, safe='')}/{quote(sent.kind(type), safe='')}")
+        return True
+
+    def undo(self, id: str) -> Sequence[Memory]:
+        return [received.memory(one) for one in self._ask("POST", sent.of(id, "undo"))["memories"]]
+
+    def rollback(
+        self, *, session: str | None = None, source: str | None = None, since: datetime | None = None, do_it: bool = False
+    ) -> RolledBack:
+        from bethink.service.truth import RolledBack
+
+        asked = {"session": session, "source": source, "since": sent.time(since), "dry_run": not do_it}
+        told = self._ask("POST", "/api/rollback", {name: value for name, value in asked.items() if value is not None})
+        return RolledBack(told["batch"] or "", tuple(map(received.memory, told["memories"])), told["done"])
+
+    def undo_rollback(self, batch: str) -> int:
+        return int(self._ask("POST", f"/api/rollback/{quote(batch, safe='')}/undo")["restored"])
+
+    def review(self, *, project: str | None = None, limit: int = 50, offset: int = 0) -> Sequence[ReviewItem]:
+        from bethink.service.review import ReviewItem
+
+        told = self._ask("GET", sent.path("/api/review", {"project": project, "limit": min(limit, _MOST), "offset": offset}))
+        return [ReviewItem(received.memory(one), one["reason"]) for one in told["items"]]
+
+    def accept(self, ids: Sequence[str], changes: Changes | None = None) -> Sequence[Memory]:
+        if not ids:
+            return []
+        if changes is not None:
+            ids = [self.revise(id, changes).id for id in ids]
+        return [received.memory(one) for one in self._ask("POST", "/api/review/accept", {"ids": list(ids)})["memories"]]
+
+    def reject(self, ids: Sequence[str]) -> Sequence[Memory]:
+        if not ids:
+            return []
+        return [self._stub({"id": id}) for id in self._ask("POST", "/api/review/reject", {"ids": list(ids)})["rejected"]]
+
+    def find_duplicates(
+        self, threshold: float = 0.85, *, limit: int = 20, project: str | None = None, scan_limit: int = 500
+    ) -> Sequence[Cluster]:
+        from bethink.service.hygiene import Cluster
+
+        asked = {"threshold": threshold, "limit": limit, "project": project, "scan_limit": scan_limit}
+        found = self._ask("GET", sent.path("/api/duplicates", asked))["clusters"]
+        return [Cluster(tuple(map(received.memory, one["memories"])), one["similarity"]) for one in found]
+
+    def bulk_delete(
+        self, *, tag: str | None = None, project: str | None = None, source: str | None = None, dry_run: bool = True
+    ) -> BulkDeleted:
+        from bethink.service.hygiene import BulkDeleted
+
+        asked = {"tag": tag, "project": project, "source": source, "dry_run": str(dry_run).lower()}
+        told = self._ask("DELETE", sent.path("/api/memories", asked))
+        return BulkDeleted(told["total"], tuple(map(received.memory, told["preview"])), told["action"] == "deleted")
+
+    def tidy(self, *, accept: Sequence[str] = (), accept_all: bool = False) -> Sequence[Proposal]:
+        from bethink.service.hygiene import Proposal
+
+        found = self._ask("POST", "/api/tidy", {"accept": list(accept), "all": accept_all})["proposals"]
+        return [Proposal(one["id"], one["action"], tuple(map(received.memory, one["memories"])), one["reason"]) for one in found]
+
+    def register_entity(self, name: str, description: str = "", *, aliases: Sequence[str] = (), parent: str | None = None) -> Entity:
+        self._must_not_leak(name, description, *aliases)
+        asked = {"name": name, "description": description, "aliases": list(aliases), **({"parent": parent} if parent is not None else {})}
+        return received.entity(self._ask("POST", "/api/entities", asked))
+
+    def search_entities(self, query: str, *, limit: int = 5, project: str | None = None) -> Sequence[tuple[Entity, float]]:
+        found = self._ask("GET", sent.path("/api/entities", {"query": query, "limit": min(limit, 100), "project": project}))["entities"]
+        return [(received.entity(one), one["score"]) for one in found]
+
+    def list_entities(self, project: str | None = None) -> Sequence[Entity]:
+        return [received.entity(one) for one in self._ask("GET", sent.path("/api/entities", {"project": project}))["entities"]]
+
+    def send(self, many: Sequence[Json]) -> Sequence[Json]:
+        """Stores several; the server's word on each. Without what `must_be_sendable` refuses."""
+        return list(self._ask("POST", "/api/memories/import", many, key=new_id())["items"])
+
+    def must_be_sendable(self, given: Mapping[str, Any]) -> None:
+        """Raises:
+        Forbidden: a secret in it would be readable on its way.
+        """
+        if fields.flag(given, "sensitive") or fields.flag(given, "force_sensitive"):
+            self._must_be_private()
+        words = (fields.words(given, "content"), fields.joined(given, "expanded_keywords"), fields.joined(given, "keywords"))
+        self._must_not_leak(*words, " ".join(fields.several(given, "tags")), json.dumps(given.get("origin") or "", ensure_ascii=False))
+
     def revise(self, id: str, changes: Changes) -> Memory:
-        given = _given(changes, "scope")
+        given = sent.given(changes, "scope")
         if changes.tags is not None:
             given["tags"] = list(changes.tags)
         if changes.scope is not None:
-            given |= _place(changes.scope)
+            given |= sent.place(changes.scope)
         if changes.sensitive and changes.content:
             self._must_be_private()
-        self._must_not_leak(changes.content, *_texts(given))
-        return self.get(self._ask("PATCH", f"/api/memories/{quote(id, safe='')}", given)["id"])
+        self._must_not_leak(changes.content, *sent.texts(given))
+        return self.live(self._ask("PATCH", sent.of(id), given)["id"])
 
     def forget(self, id: str) -> Memory:
-        return self._stub(self._ask("DELETE", f"/api/memories/{quote(id, safe='')}"))
+        return self._stub(self._ask("DELETE", sent.of(id)))
 
     def restore(self, id: str) -> Memory:
-        return self._stub(self._ask("POST", f"/api/memories/{quote(id, safe='')}/restore"))
+        return self._stub(self._ask("POST", sent.of(id, "restore")))
 
     def purge(self, id: str) -> dict[str, int]:
-        return dict(self._ask("POST", f"/api/memories/{quote(id, safe='')}/purge")["removed"])
+        return dict(self._ask("POST", sent.of(id, "purge"))["removed"])
 
     def secret(self, id: str) -> Json:
         self._must_be_private()
-        return self._ask("POST", f"/api/memories/{quote(id, safe='')}/secret")
+        return self._ask("POST", sent.of(id, "secret"))
 
     def context(self, *, task: str | None = None, budget_tokens: int | None = None, only_global: bool = False) -> Brief:
         project = None if only_global else self.here.project
-        told = self._ask("GET", _path("/api/context", {"project": project, "task": task, "budget_tokens": budget_tokens}))
-        sections = tuple((one["title"], tuple(map(memory_of, one["memories"]))) for one in told["sections"])
+        told = self._ask("GET", sent.path("/api/context", {"project": project, "task": task, "budget_tokens": budget_tokens}))
+        sections = tuple((one["title"], tuple(map(received.memory, one["memories"]))) for one in told["sections"])
         return Brief(Scope(told["scope"], told["project"], told["task"]), sections, told["tokens"])
 
     def tags(self, where: Filter | None = None) -> dict[str, int]:
-        asked = _listed(where or Filter())
-        told = self._ask("GET", _path("/api/tags", {name: asked[name] for name in ("category", "project", "scope")}))
+        asked = sent.listed(where or Filter())
+        told = self._ask("GET", sent.path("/api/tags", {name: asked[name] for name in ("category", "project", "scope")}))
         return {one["tag"]: one["count"] for one in told["tags"]}
 
     def stats(self) -> Json:
@@ -170,27 +333,31 @@ class RemoteMemories:
 
     def export(self, where: Filter) -> Iterator[Memory]:
         """Every memory that matches, oldest first."""
-        asked = {**_listed(where), "archive": None if where.archive else "false"}
-        lines = self._told(lambda: self._peer.lines(_path("/api/export", asked)))
+        asked = {**sent.listed(where), "archive": None if where.archive else "false"}
+        lines = self._told(lambda: self._peer.lines(sent.path("/api/export", asked)))
         while (line := self._told(lambda: next(lines, None))) is not None:
             try:
                 told = json.loads(line)
             except ValueError:
                 raise PeerError("The export ended early.", hint="Repeat it.") from None
-            memory = memory_of(told)
-            self._links[memory.id] = [_link(one) for one in told.get("links", ())]
+            memory = received.memory(told)
+            self._links[memory.id] = [received.link(one) for one in told.get("links", ())]
             yield memory
 
     @property
-    def store(self) -> Self:
-        """What commands ask of the store itself."""
-        return self
+    def store(self) -> RemoteStore:
+        return RemoteStore(self)
 
     @property
     def access(self) -> None:
         """The server knows who asks."""
 
-    def links_of(self, access: None, ids: Sequence[str]) -> Sequence[Link]:
+    def known(self, ids: Sequence[str]) -> dict[str, Memory]:
+        """Memories by id that came along with an answer, or are asked for one by one."""
+        found = {id: self._ends[id] for id in ids if id in self._ends}
+        return found | {id: self.get(id) for id in ids if id not in found}
+
+    def taken_links(self, ids: Sequence[str]) -> Sequence[Link]:
         """The edges of memories that were just exported."""
         return [link for id in ids for link in self._links.pop(id, ())]
 
@@ -200,8 +367,16 @@ class RemoteMemories:
     def flush_uses(self) -> None:
         """The server writes them down."""
 
-    def _ask(self, method: str, path: str, body: Json | None = None) -> Json:
-        return dict(self._told(lambda: self._peer.rest(method, path, body)))
+    def _whole_memory(self, path: str) -> Memory:
+        told = self._ask("GET", path)
+        memory = received.memory(told)
+        self._links[memory.id] = [received.link(one) for one in told["links"]]
+        return memory
+
+    def _ask(self, method: str, path: str, body: Json | Sequence[Json] | None = None, *, key: str | None = None) -> Json:
+        """One answer. With a key (Idempotency-Key) what was asked to wait is done once."""
+        headers = {**({"Idempotency_Key": key} if key else {}), **({"X_Project_ID": self.here.project} if self.here.project else {})}
+        return dict(self._told(lambda: self._peer.rest(method, path, body, **headers)))
 
     def _told(self, ask: Callable[[], Any]) -> Any:
         """What the server answers; it is given the time that it asks for."""
@@ -250,89 +425,25 @@ class RemoteMemories:
                 raise Forbidden("It holds a secret, which would travel in the clear over plain HTTP.", hint=_PLAIN_HINT)
 
 
-def memory_of(shape: Mapping[str, Any]) -> Memory:
-    """The memory that `shapes.memory` or `shapes.hit` described.
-
-    Raises:
-        PeerError: it is none.
-    """
-    known = {name: shape[name] for name in _FIELDS & shape.keys()}
-    known["scope"] = {"kind": shape.get("scope"), "project": shape.get("project"), "task": shape.get("task")}
-    try:
-        return Memory(**{"owner": "", **exchange.checked(known)})
-    except (BethinkError, TypeError) as error:
-        raise PeerError(f"The server's answer cannot be read: {error}.", hint="Its version may differ much from this one.") from error
+def unavailable() -> ConfigError:
+    """What is not among the server's routes."""
+    return ConfigError("This cannot be done over the server's API (http-only mode).", hint=_LOCAL_HINT)
 
 
-def _link(shape: Mapping[str, Any]) -> Link:
-    at = exchange.checked({"created_at": shape["created_at"]})["created_at"]
-    return Link(str(shape["source"]), str(shape["target"]), str(shape["type"]), at, str(shape.get("note") or ""))
+class RemoteStore:
+    """What commands ask of the store itself."""
 
+    def __init__(self, memories: RemoteMemories) -> None:
+        self._memories = memories
 
-def _given(noun: Draft | Changes, *without: str) -> Json:
-    """The fields of a noun that say something, as JSON can hold them."""
-    every = {each.name: getattr(noun, each.name) for each in dataclasses.fields(noun) if each.name not in without}
-    return exchange.plain({name: value for name, value in every.items() if value is not None and value not in ("", ())})
+    def get(self, access: None, ids: Sequence[str]) -> dict[str, Memory]:
+        return self._memories.known(ids)
 
+    def links_of(self, access: None, ids: Sequence[str]) -> Sequence[Link]:
+        return self._memories.taken_links(ids)
 
-def _texts(given: Json) -> tuple[str, ...]:
-    """Everything in it but the content that could hold a secret."""
-    return (
-        str(given.get("expanded_keywords", "")),
-        " ".join(given.get("tags", ())),
-        json.dumps(given.get("origin") or "", ensure_ascii=False),
-    )
-
-
-def _place(scope: Scope) -> Json:
-    named = {"scope": scope.kind, "project": scope.project, "task": scope.task}
-    return {name: value for name, value in named.items() if value is not None}
-
-
-def _asked(where: Filter) -> Json:
-    """A filter as the API's bodies name it."""
-    reach = where.reach
-    scope = "all" if reach.projects is None else "global" if not reach.projects and not reach.task else None
-    return {
-        "category": where.category,
-        "tags": list(where.tags) or None,
-        "project": (reach.projects or (None,))[0],
-        "task": reach.task,
-        "scope": scope,
-        "client": where.client,
-        "source": where.source,
-        "session": where.session,
-        "since": _time(where.since),
-        "before": _time(where.before),
-        "as_of": _time(where.as_of),
-        "status": "any" if not where.statuses else where.statuses[0],
-        "space": where.owner.removeprefix(SPACE) if where.owner else None,
-    }
-
-
-def _listed(where: Filter) -> Json:
-    """A filter as the API's addresses name it.
-
-    Raises:
-        ConfigError: they have no name for a part of it.
-    """
-    asked = _asked(where)
-    tags = asked.pop("tags") or [None]
-    for name in ("session", "as_of", "task"):
-        if asked.pop(name) is not None:
-            raise ConfigError(f"A list cannot be narrowed by {name} over the server's API.", hint="`bethink recall` can. " + _LOCAL_HINT)
-    if len(tags) > 1:
-        raise ConfigError("A list can be narrowed by one tag only over the server's API.", hint=_LOCAL_HINT)
-    return {**asked, "tag": tags[0]}
-
-
-def _path(path: str, asked: Mapping[str, Any] | None = None) -> str:
-    named = urlencode({name: value for name, value in (asked or {}).items() if value is not None})
-    return f"{path}?{named}" if named else path
-
-
-def _time(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+    def __getattr__(self, name: str) -> NoReturn:
+        raise unavailable()
 
 
 def _away(error: PeerError) -> str:

@@ -68,6 +68,8 @@ Tag = Annotated[
     list[Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")]] | None,
     Query(max_length=64, description="Repeated: all."),
 ]
+#: One status or several, of which a memory must have one.
+Status = Annotated[list[Annotated[str, StringConstraints(max_length=32)]] | None, Query(max_length=8, description="`any`, or one or more.")]
 
 _PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
 #: What any route may answer.

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from bethink.front.http.app import create_app
 from bethink.front.http.embedding import QueuedEmbedder
 from bethink.front.http.idempotency import Answers, operation_id
 from bethink.front.http.server import Server
-from bethink.model import Access
+from bethink.model import Access, new_id
 from bethink.stores.base import REQUEST
 from bethink.stores.postgres import PostgresStore
 from kit import postgres
@@ -193,6 +194,36 @@ class TestFiles:
         broken = world.client.post("/api/memories/import", content=b'[{"content": "before the break"}, {"con', headers=mine).json()
         assert [each.get("action") or each["code"] for each in broken] == ["added", "InvalidInput"]
 
+    def test_links_come_in_with_the_file(self, world: World) -> None:
+        mine = {"X-API-Key": world.keys["bob"]}
+        here, foreign = world.stored("bob"), world.stored("carol")
+        one, other = new_id(), new_id()
+        said = f"An end that is stored already {one}"
+        twin = world.stored("bob", said)
+        ends = [
+            (other, "supports"),
+            (here, "refines"),
+            (new_id(), "part_of"),
+            (foreign, "refines"),
+            ("nobody", "see_also"),
+            (here, "nonsense"),
+        ]
+        file = [
+            {"id": one, "content": f"A start {one}", "links": [{"target": id, "type": kind, "note": "n"} for id, kind in ends]},
+            {"id": other, "content": said, "links": [{"source": one, "target": other, "type": "supports"}, 7, {"target": 7}]},
+            {"content": f"Without an id {one}", "links": [{"target": one, "type": "derived_from"}]},
+            {"content": f"With what are no links {one}", "links": "none"},
+        ]
+        first = world.client.post("/api/memories/import", json=file, headers=mine)
+        assert [(each["links"], each["links_without_end"]) for each in first.json() if "links" in each] == [(2, 4), (1, 0)]
+        assert first.json()[1]["id"] == twin and first.json()[1]["action"] == "merged"
+        made = world.client.get(f"/api/memories/{one}/links", headers=mine).json()["links"]
+        found = {(each["source"], each["target"], each["type"], each["note"]) for each in made}
+        assert found == {(one, twin, "supports", "n"), (one, here, "refines", "n"), (first.json()[2]["id"], one, "derived_from", "")}
+        again = world.client.post("/api/memories/import", json=file, headers=mine)
+        assert {each["action"] for each in again.json()} == {"merged"}
+        assert len(world.client.get(f"/api/memories/{one}/links", headers=mine).json()["links"]) == 3
+
     @pytest.mark.parametrize("body", [b"", b"   ", b"7", b'"text"', b"\x00"])
     def test_what_is_no_file_of_memories(self, world: World, body: bytes) -> None:
         answer = world.client.post("/api/memories/import", content=body, headers={"X-API-Key": world.keys["bob"]})
@@ -211,6 +242,28 @@ def test_pages_are_whole_and_end_empty(world: World) -> None:
         seen += [each["id"] for each in page["memories"]]
     assert len(seen) == len(set(seen)) == 5
     assert world.client.get(f"/api/memories?offset={2**53}", headers=mine).json()["memories"] == []
+
+
+def test_lists_are_narrowed_by_every_tag_and_shown_as_they_were(world: World) -> None:
+    mine = {"X-API-Key": world.keys["bob"]}
+    old = world.stored(
+        "bob", "the quarry opens at nine", tags=("quarry", "times"), created_at=datetime(2020, 1, 1, tzinfo=UTC), session="s-9"
+    )
+    world.stored("bob", "the quarry closes at nine", tags=("quarry",), created_at=datetime(2022, 1, 1, tzinfo=UTC))
+    world.client.patch(f"/api/memories/{old}", json={"content": "the quarry opens at ten", "tags": ["quarry", "times"]}, headers=mine)
+
+    def listed(query: str) -> list[str]:
+        return [each["content"] for each in world.client.get(f"/api/memories?{query}", headers=mine).json()["memories"]]
+
+    assert listed("tag=quarry&tag=times") == listed("session=s-9") == ["the quarry opens at ten"]
+    assert len(listed("tag=quarry")) == 2 and listed("tag=quarry&tag=nothing") == []
+    assert len(listed("tag=quarry&as_of=2021-01-01")) == 1
+    assert len(listed("tag=quarry&status=active&status=candidate")) == 2
+    then = world.client.get(f"/api/memories/{old}?as_of=2021-01-01", headers=mine).json()
+    assert then["content"] == "the quarry opens at nine" and then["links"] == []
+    asked = {"query": "when does the quarry open", "as_of": "2021-01-01", "scope": "all"}
+    assert [each["id"] for each in world.client.post("/api/recall", json=asked, headers=mine).json()] == [old]
+    assert world.client.get("/api/memories?status=nonsense&status=active", headers=mine).status_code == 422
 
 
 class TestLimits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Path, Query, Request
@@ -10,9 +11,9 @@ from starlette.responses import Response
 from bethink import text
 from bethink.errors import InvalidInput
 from bethink.front import fields, shapes
-from bethink.front.http.deps import AsOf, Filter, Limit, Offset, Opens, Reads, Tag, When, Writes, answer, router, server_of
+from bethink.front.http.deps import AsOf, Filter, Limit, Offset, Opens, Reads, Status, Tag, When, Writes, answer, router, server_of
 from bethink.front.http.models import Edit, Listed, NewMemory, OneMemory, StoredMemory, Written
-from bethink.model import Changes, Memory
+from bethink.model import STATUSES, Changes, Memory, one_of
 from bethink.service.core import present
 from bethink.service.memories import Memories
 
@@ -46,10 +47,11 @@ def list_(
     since: When = None,
     before: When = None,
     as_of: AsOf = None,
-    status: Filter = None,
+    status: Status = None,
     scope: Filter = None,
     space: Filter = None,
     deleted: bool = False,
+    archive: Annotated[bool, Query(description="Also what was said in past sessions, verbatim.")] = True,
     order: Annotated[str, Query(pattern="^(recency|importance|oldest)$")] = "recency",
     limit: Limit = 50,
     offset: Offset = 0,
@@ -64,17 +66,15 @@ def list_(
         "since": since,
         "before": before,
         "as_of": as_of,
-        "status": status,
+        "status": status[0] if status else None,
         "space": space,
         "task": task,
         "scope": scope or (None if project or task else "all"),
         "tags": tag,
     }
-    where = fields.filter_of(asked, memories)
-    if deleted:
-        from dataclasses import replace
-
-        where = replace(where, deleted=True)
+    where = replace(fields.filter_of(asked, memories), deleted=deleted, archive=archive)
+    if status and len(status) > 1:
+        where = replace(where, statuses=tuple(one_of(one.strip().lower(), STATUSES, "status") for one in status))
     page = memories.list(where, limit=limit, offset=offset, order=order)
     return answer({**shapes.page(page), "memories": [whole(memory) for memory in page.memories]})
 

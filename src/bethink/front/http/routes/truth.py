@@ -34,9 +34,12 @@ def why(memories: Reads, id: Id) -> Response:
 
 @routes.get("/api/memories/{id}/links")
 def links(memories: Reads, id: Id) -> Response:
-    """Every edge of a memory, oldest first."""
+    """Every edge of a memory, oldest first, and the memories at the other ends."""
     memory = memories.live(id)
-    return answer({"id": memory.id, "links": [shapes.link(one) for one in memories.links(memory.id)]})
+    edges = memories.links(memory.id)
+    ends = memories.store.get(memories.access, list({end for edge in edges for end in (edge.source, edge.target)}))
+    shape = {"id": memory.id, "links": [shapes.link(one) for one in edges]}
+    return answer({**shape, "memories": [shapes.brief_memory(one) for one in ends.values()]})
 
 
 @routes.post("/api/memories/{id}/links", status_code=201)
