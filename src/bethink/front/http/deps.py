@@ -32,7 +32,10 @@ class Needs:
         self.scope = scope
         self.kind = kind
 
-    async def __call__(self, request: Request) -> Memories:
+    async def admit(self, request: Request) -> None:
+        """Raises:
+        InsufficientScope, TooManyRequests
+        """
         server = server_of(request)
         caller = caller_of(request)
         caller.must(self.scope)
@@ -40,8 +43,11 @@ class Needs:
             await anyio.to_thread.run_sync(server.limiter.spend, caller, self.kind)
         else:
             server.limiter.spend(caller, self.kind)
+
+    async def __call__(self, request: Request) -> Memories:
+        await self.admit(request)
         writer = Writer(client=named(request.headers, "x-client-id"), session=named(request.headers, "x-session-id"))
-        return server.memories(caller, writer, named(request.headers, "x-project-id"))
+        return server_of(request).memories(caller_of(request), writer, named(request.headers, "x-project-id"))
 
 
 def named(headers: Mapping[str, str], header: str) -> str | None:

@@ -206,15 +206,20 @@ class Once:
         """Takes in a part of the body."""
         self._digest.update(part)
 
-    async def replayed(self) -> Response | None:
-        """The first one's answer when this is a repeat; None when it has to be done.
+    async def known(self) -> Answer | None:
+        """What the first was answered when this is a repeat; None when it has to be done.
 
         Raises:
-            KeyReused, StillRunning, ToldOnce
+            KeyReused, StillRunning
         """
-        known = await anyio.to_thread.run_sync(self._answers.begin, self._digest.hexdigest())
-        if known is None:
-            return None
+        return await anyio.to_thread.run_sync(self._answers.begin, self._digest.hexdigest())
+
+    async def again(self, known: Answer) -> Response:
+        """The first one's answer.
+
+        Raises:
+            ToldOnce
+        """
         if known.parts is None:
             raise ToldOnce()
         body = self._answers.body(known)
@@ -245,6 +250,8 @@ class IdempotentRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        # A repeat needs the same rights, and is counted, although the route itself is not reached.
+        admitting = [admit for each in self.dependant.dependencies if (admit := getattr(each.call, "admit", None))]
 
         async def answered(request: Request) -> Response:
             if request.method not in _WRITES or self.path in EXEMPT or self.path in STREAMED:
@@ -253,9 +260,11 @@ class IdempotentRoute(APIRoute):
             if once is None:
                 return await handle(request)
             once.read(await request.body())
-            known = await once.replayed()
+            known = await once.known()
             if known is not None:
-                return known
+                for admit in admitting:
+                    await admit(request)
+                return await once.again(known)
             request.state.operation = once.operation
             try:
                 response = await handle(request)

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
 from httpx2 import Response
+from starlette.testclient import TestClient
 
-from bethink.front.http.app import PARTS
-from bethink.front.http.idempotency import EXEMPT, PART, STREAMED, TOLD_ONCE, Answers, IdempotentRoute
+from bethink.front.http.app import PARTS, create_app
+from bethink.front.http.idempotency import (
+    ABANDONED,
+    EXEMPT,
+    PART,
+    STREAMED,
+    TOLD_ONCE,
+    Answers,
+    IdempotentRoute,
+    KeyReused,
+    StillRunning,
+)
+from bethink.service.core import utc_now
 
-from .conftest import World
+from .conftest import World, settings
 from .test_access import ELSEWHERE, ROWS
 
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -195,7 +209,7 @@ def test_it_is_done_once(world: World, method: str, path: str) -> None:
 
 
 def test_a_long_import_is_answered_alike_and_held_in_parts(world: World) -> None:
-    lines = b"".join(json.dumps({"content": f"line {n} of {_fresh('a long file')}"}).encode() + b"\n" for n in range(1600))
+    lines = b"".join(json.dumps({"content": f"line {n} of {_fresh('a long file')}"}).encode() + b"\n" for n in range(1900))
     headers = {"X-API-Key": world.keys["admin"], "Idempotency-Key": secrets.token_hex(16)}
 
     def parts() -> Any:
@@ -218,3 +232,38 @@ def test_keys_are_each_persons_own(world: World) -> None:
         headers = {"X-API-Key": world.keys[who], "Idempotency-Key": key}
         told = world.client.post("/api/memories/import", json=[{"content": f"{who} brings a line of {key}"}], headers=headers)
         assert told.json()[0]["action"] == "added" and "idempotency-replayed" not in told.headers
+
+
+def test_a_repeat_needs_the_same_rights_and_is_counted(tmp_path: Path) -> None:
+    keys = {"ann": "a" * 32, "reader": {"key": "r" * 32, "scopes": ["memory:read"]}}
+    application = create_app(settings(tmp_path, API_KEYS=json.dumps(keys), RATE_LIMIT_WRITE="3/minute"))
+    with TestClient(application, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        headers = {"X-API-Key": "a" * 32, "Idempotency-Key": "again-and-again"}
+        answers = [client.post("/api/memories", json={"content": "said once"}, headers=headers) for _ in range(4)]
+        assert [each.status_code for each in answers] == [201, 201, 201, 429]
+        # The key of somebody who may read only, who was once allowed to write.
+        once = Answers(application.state.server.store, "reader", "k")
+        digest = hashlib.sha256(b'POST /api/memories?\n{"content": "x"}').hexdigest()
+        once.begin(digest)
+        once.finish(digest, 201, [b'{"id": "x"}'])
+        lost = {"X-API-Key": "r" * 32, "Idempotency-Key": "k", "Content-Type": "application/json"}
+        assert client.post("/api/memories", content=b'{"content": "x"}', headers=lost).status_code == 403
+
+
+def test_what_goes_on_is_not_taken_for_dead(world: World) -> None:
+    start = utc_now()
+    clock = [start]
+    answers = Answers(world.server.store, "alice", secrets.token_hex(8), lambda: clock[0])
+    assert answers.begin("digest") is None
+    clock[0] = start + 0.9 * ABANDONED
+    answers.goes_on("digest")
+    clock[0] = start + 1.8 * ABANDONED
+    with pytest.raises(StillRunning):
+        answers.begin("digest")
+    with pytest.raises(KeyReused):
+        answers.begin("another digest")
+    clock[0] = start + 2.0 * ABANDONED
+    assert answers.begin("digest") is None
+    answers.finish("digest", 200, [b"one", b"two"])
+    known = answers.begin("digest")
+    assert known is not None and b"".join(answers.body(known)) == b"onetwo"

@@ -122,8 +122,8 @@ async def import_(memories: Writes, request: Request) -> Response:
         if not file.read(_PART).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"[", b"{")):
             raise InvalidInput("The body is neither an array nor objects.", hint="Send a JSON array, or one object a line.")
         file.seek(0)
-        if once and (known := await once.replayed()) is not None:
-            return known
+        if once and (known := await once.known()) is not None:
+            return await once.again(known)
         answers: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed when it has been sent
         try:
             await anyio.to_thread.run_sync(_store_all, memories, file, answers, once)
