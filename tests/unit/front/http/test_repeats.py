@@ -19,7 +19,6 @@ from bethink.front.http.app import PARTS, create_app
 from bethink.front.http.idempotency import (
     ABANDONED,
     EXEMPT,
-    PART,
     STREAMED,
     TOLD_ONCE,
     Answers,
@@ -27,6 +26,7 @@ from bethink.front.http.idempotency import (
     KeyReused,
     StillRunning,
 )
+from bethink.front.http.routes import files
 from bethink.service.core import utc_now
 
 from .conftest import World, settings
@@ -208,8 +208,9 @@ def test_it_is_done_once(world: World, method: str, path: str) -> None:
     assert (differs.status_code, differs.json()["code"]) == (422, "KeyReused")
 
 
-def test_a_long_import_is_answered_alike_and_held_in_parts(world: World) -> None:
-    lines = b"".join(json.dumps({"content": f"line {n} of {_fresh('a long file')}"}).encode() + b"\n" for n in range(1900))
+def test_a_long_import_is_answered_alike_and_held_in_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PART", 4096)
+    lines = b"".join(json.dumps({"content": f"line {n} of {_fresh('a long file')}"}).encode() + b"\n" for n in range(120))
     headers = {"X-API-Key": world.keys["admin"], "Idempotency-Key": secrets.token_hex(16)}
 
     def parts() -> Any:
@@ -218,7 +219,7 @@ def test_a_long_import_is_answered_alike_and_held_in_parts(world: World) -> None
 
     first = world.client.post("/api/memories/import", content=parts(), headers=headers)
     again = world.client.post("/api/memories/import", content=lines, headers=headers)
-    assert first.status_code == again.status_code == 200 and len(first.content) > PART
+    assert first.status_code == again.status_code == 200 and len(first.content) > 3 * 4096
     assert again.content == first.content and {one["action"] for one in again.json()} == {"added"}
     assert again.headers["idempotency-replayed"] == "true"
     # Without the key it is done again, which stores nothing.
