@@ -9,7 +9,7 @@ from typing import Any
 from bethink.errors import StoreError, StoreTooNew
 
 #: The newest revision in `migrations/versions`.
-REVISION = "0006"
+REVISION = "0007"
 #: Key of the advisory lock that migrating processes queue for.
 _LOCK = 0x4274686B
 

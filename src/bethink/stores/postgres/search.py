@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 #: Most terms of one question; a pasted page asks with its rarest words.
 MAX_TERMS = 32
-#: About how many rows an OR query may touch; beyond it the commonest terms are left out.
-POSTINGS = 2_000
+#: About how many rows an OR query may touch, in all and for each candidate that is wanted; beyond it the commonest terms are left out.
+POSTINGS, ROWS = 2_000, 40
 #: How much more is touched when that found too little, and how often.
 _MORE, _TRIES = 4, 3
 #: A term is counted up to here; what is commoner is simply common.
@@ -41,7 +41,7 @@ _USUAL_LENGTH = 30.0
 
 @dataclass(slots=True)
 class Frequencies:
-    """How common the common words are, kept for a minute: that changes slowly, and asking costs a scan."""
+    """How common words are and which filters leave many rows, kept for a minute: that changes slowly, and asking costs a scan."""
 
     seconds: float = 60.0
     _known: dict[tuple[tuple[str, ...], str], tuple[float, int]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ def search(db: Connection, access: Access, plan: Plan, frequencies: Frequencies,
     documents = _documents(db, access, frequencies)
     counts = _counts(db, access, words, frequencies)
     where = conditions(access, plan)
-    few = (documents <= FEW_ROWS or _narrows(plan)) and _are_few(db, where)
+    few = (documents <= FEW_ROWS or _narrows(plan)) and _are_few(db, access, plan, where, frequencies)
     scores = _by_keywords(db, where, counts, documents, plan.k, few) if plan.use_keywords else {}
     keys = dict.fromkeys(scores)
     cosines: Mapping[tuple[str, str], float] = {}
@@ -129,7 +129,7 @@ def _by_keywords(
         return _match(db, where, present, documents, k, by_index=False)
     found: dict[tuple[str, str], float] = {}
     for attempt in range(_TRIES):
-        chosen = _affordable(present, POSTINGS * _MORE**attempt)
+        chosen = _affordable(present, min(POSTINGS, ROWS * k) * _MORE**attempt)
         found = _match(db, where, chosen, documents, k)
         if len(found) >= min(k, 20) or len(chosen) == len(present):
             break
@@ -202,11 +202,18 @@ def _narrows(plan: Plan) -> bool:
     return where.reach.projects is not None or any(named) or bool(where.tags) or where.statuses != ("active",)
 
 
-def _are_few(db: Connection, where: Where) -> bool:
+def _are_few(db: Connection, access: Access, plan: Plan, where: Where, frequencies: Frequencies) -> bool:
     """Whether at most `FEW_ROWS` rows match."""
+    # No word has a space in it.
+    name = f"rows of {plan.where}"
+    if frequencies.get(access.readable, name):
+        return False
     sql = f"SELECT count(*) FROM (SELECT 1 FROM memories m WHERE {where.sql} LIMIT {FEW_ROWS + 1}) x"
     row = db.execute(sql, where.values).fetchone()
-    return row is not None and row[0] <= FEW_ROWS
+    count = int(row[0]) if row else 0
+    if count > FEW_ROWS:
+        frequencies.put(access.readable, name, count)
+    return count <= FEW_ROWS
 
 
 def _vectors(
