@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from bethink.front.cli import app
 from bethink.front.cli.commands import COMMANDS
+from kit.lines import Line, authority
 from kit.serve import Serving
 
 KEY = "-".join(("a", "key", "for", "tests", "only", "0123456789"))
@@ -260,3 +261,23 @@ def test_a_long_file_keeps_its_links_and_sends_no_secret_over_plain_http(sides: 
     ends = [(one["source"], one["target"]) for one in remote.run(("links", _id(1000)))[1]["links"]]
     assert set(ends) == {(_id(1000), _id(1249)), (_id(1249), _id(1000))}
     assert {one["source"] for one in remote.run(("links", _id(2)))[1]["links"]} == {_id(1007)}
+
+
+def test_secrets_over_tls(sides: tuple[Side, Side], tmp_path: Path) -> None:
+    """Sent to the server's seal and asked for again, as with a store here."""
+    local, remote = sides
+    canary = "ghp_" + "Zq8vK2mN4xR7tW1yB5cD9fG3hJ6kL0pS2uVa"
+    ca, context = authority(tmp_path / "ca")
+    port = int(remote.env["MEMORY_API_URL"].rpartition(":")[2])
+    plain_url = remote.env["MEMORY_API_URL"]
+    with Line(port, context) as line:
+        remote.env |= {"MEMORY_API_URL": f"https://127.0.0.1:{line.port}", "SSL_CERT_FILE": str(ca)}
+        for side in sides:
+            Path(side.names["file"]).write_text(json.dumps([{"id": _id(3000), "content": f"the deploy token is {canary}"}]))
+        for words in (("import", "{file}"), ("secrets", "show", _id(3000)), ("show", _id(3000)), ("secrets", "show", _id(2))):
+            here, there = local.run(words), remote.run(words)
+            assert there[0] == here[0] and plain(there[1], "error" in here[1]) == plain(here[1], "error" in here[1]), (words, here, there)
+        assert canary in remote.run(("secrets", "show", _id(3000)))[1]["secrets"].values()
+    remote.env["MEMORY_API_URL"] = plain_url
+    code, told = remote.run(("secrets", "show", _id(3000)))
+    assert (code, told["code"]) == (2, "Forbidden") and "https" in told["hint"]

@@ -314,7 +314,8 @@ class RemoteMemories:
 
     def secret(self, id: str) -> Json:
         self._must_be_private()
-        return self._ask("POST", sent.of(id, "secret"))
+        told = self._ask("POST", sent.of(id, "secret"))
+        return {name: told[name] for name in ("id", "category", "content", "secrets")}
 
     def context(self, *, task: str | None = None, budget_tokens: int | None = None, only_global: bool = False) -> Brief:
         project = None if only_global else self.here.project
