@@ -97,7 +97,10 @@ def _random(value: str) -> bool:
 
 
 _DOTTED_NAME = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-_PUBLIC_WORD = r"(?i)\b(?:public|publishable|cache|integrity|checksum|digest|hash|sha\d*|md5|fingerprint|commit|etag|s3|object|path|file|url|id|class|type|name)\b"
+_PUBLIC_WORD = (
+    r"(?i)\b(?:public|publishable|cache|integrity|checksum|digest|hash|sha\d*|md5|fingerprint|commit|etag|s3|object|path|file|url|"
+    r"id|class|type|name)\b"
+)
 
 
 _UNIT = (
