@@ -150,7 +150,9 @@ class Core:
             for id in wave:
                 memory = tx.get(id)
                 if memory is not None and memory.deleted_at is None and memory.owner in self.access.writable:
-                    self._change(tx, memory, "review", now, needs_review=f"{gone.id} {what}: {text.title(gone.content, 60)}")
+                    # Who reads the one may not be allowed to read the other.
+                    said = f": {text.title(gone.content, 60)}" if memory.owner == gone.owner else ""
+                    self._change(tx, memory, "review", now, needs_review=f"{gone.id} {what}{said}")
 
     @property
     def _actor(self) -> str:

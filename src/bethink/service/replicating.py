@@ -171,6 +171,16 @@ class Replicating(Writing):
             id = stone.twin
         return id
 
+    def _end(self, tx: Transaction, owner: str, id: str) -> str | None:
+        """The memory at which an edge ends now, which may be another owner's, such as a space's; None when it was erased."""
+        for each in dict.fromkeys((owner, *self.access.writable)):
+            heir = self._heir(tx, each, id)
+            if tx.tombstone_of(each, heir) is not None:
+                return None
+            if heir != id:
+                return heir
+        return id
+
     def _told(self, tx: Transaction, change: Sent, outcome: _Outcome, again: bool = False) -> dict[str, Any]:
         """The answer, with the memory as it is now unless the replica knows it already."""
         answer: dict[str, Any] = {"operation": change.operation, "result": outcome.result, "id": outcome.id}
@@ -303,10 +313,10 @@ class Replicating(Writing):
         return _Outcome("gone", change.memory)
 
     def _edge(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> _Outcome:
-        target = self._heir(tx, change.owner, str(change.payload.get("target") or ""))
+        target = self._end(tx, change.owner, str(change.payload.get("target") or ""))
         kind = one_of(str(change.payload.get("type") or ""), LINK_TYPES, "link type")
         outcome = _Outcome("applied", memory.id, own=own)
-        if target == memory.id or tx.tombstone_of(change.owner, target) is not None:
+        if target is None or target == memory.id:
             return outcome
         if change.op == "unlink":
             tx.remove_link(memory.id, target, kind)

@@ -125,16 +125,18 @@ class Replica:
             Waits: it is a secret that cannot be had, or not sealed for the way, now.
         """
         at = change.at.isoformat()
+        # Also of a space that was left: what was not sent before stays, and is refused by the server, not forgotten here.
+        access = Access(self.user, (change.owner,), (change.owner,))
         payload: Json = dict(change.payload or {})
         if change.op == "store" and change.payload is None:
-            memory = self.store.get(self.access, [change.memory]).get(change.memory)
+            memory = self.store.get(access, [change.memory]).get(change.memory)
             if memory is None:
                 return None
             payload = {"fields": exchange.fields_of(memory), "at": memory.updated_at.isoformat()}
         at = payload.pop("at", at)
         if change.op == "secret":
             name = str(payload.get("name"))
-            row = next(((blob, meta) for each, blob, meta in self.store.secrets_of(self.access, change.memory) if each == name), None)
+            row = next(((blob, meta) for each, blob, meta in self.store.secrets_of(access, change.memory) if each == name), None)
             if row is None:
                 return None
             payload = self.secrets.closed(change, self.remote(change.owner), name, row, keys=keys, tls=confidential)

@@ -186,6 +186,63 @@ def test_who_comes_back_into_a_space_finds_all_of_it(tmp_path: Path) -> None:
         assert bob.sync().ok and bob.store.log.ids_of("space:team") == []
 
 
+def test_an_edge_between_two_owners_tells_neither_of_the_other(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    people = People(server.store, known=("ann", "bob"), clock=server.clock)
+    people.add_space("team", "ann")
+    people.invite("team", "bob", "writer", "ann")
+    people.accept("team", "bob")
+    ann, bob = (
+        Machine(tmp_path, name, server, principal=name, access=lambda name=name: people.access(Principal(name, frozenset(SCOPES))))  # type: ignore[misc]  # bound now, asked later
+        for name in ("ann", "bob")
+    )
+    for each in (ann, bob):
+        assert each.sync().ok
+    private, shared, doomed = (
+        ann.say("the salary is a lot"),
+        ann.say("we hire", owner="space:team"),
+        ann.say("gone soon", owner="space:team"),
+    )
+    ann.memories.link(shared.id, private.id, "derived_from")
+    for each in (ann, bob):
+        assert each.sync().ok
+    ann.memories.forget(private.id)
+    bob.memories.forget(doomed.id)
+    bob.memories.purge(doomed.id)
+    other = ann.say("ann's own note")
+    ann.memories.link(other.id, doomed.id, "see_also")
+    for each in (bob, ann, bob):
+        assert each.sync(verify=True).ok
+    assert ann.memories.get(shared.id).needs_review == bob.memories.get(shared.id).needs_review == f"{private.id} was forgotten"
+    assert "salary" not in json.dumps(everything(bob.store, bob.replica.access, own="local"))
+    # An edge to what another owner's memory was, and is no more, is settled as well.
+    assert ann.store.log.refused() == [] and ann.store.log.summary()["pending"] == 0
+
+
+def test_a_secret_that_was_not_sent_before_its_space_was_left_is_kept_and_sent_later(tmp_path: Path) -> None:
+    server = Server(tmp_path, key=KEY)
+    people = People(server.store, known=("ann", "bob"), clock=server.clock)
+    people.add_space("team", "ann")
+
+    def let_in() -> None:
+        people.invite("team", "bob", "writer", "ann")
+        people.accept("team", "bob")
+
+    let_in()
+    bob = Machine(tmp_path, "two", server, principal="bob", key=KEY, access=lambda: people.access(Principal("bob", frozenset(SCOPES))))
+    assert bob.sync().ok
+    memory = bob.say(f"the deploy token is {canary()}", owner="space:team")
+    people.leave("team", "bob")
+    for _ in range(2):
+        bob.replica.try_all()
+        assert bob.sync().ok
+    assert {one.op for one in bob.store.log.refused()} >= {"store"} and len(bob.store.log.pending(memory.id)) == 2
+    let_in()
+    bob.replica.try_all()
+    assert bob.sync().ok and bob.store.log.pending(memory.id) == []
+    assert canary() in server.memories(access=Access("ann", ("space:team",), ("space:team",))).secret(memory.id)["secrets"].values()
+
+
 def test_a_seal_whose_settings_are_wrong_holds_up_nothing_but_secrets(tmp_path: Path) -> None:
     server = Server(tmp_path, key=KEY)
     one = Machine(tmp_path, "one", server, key=KEY, wrap=Tapped)
