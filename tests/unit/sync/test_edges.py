@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,9 +16,12 @@ from bethink.errors import NotFound
 from bethink.model import Access, Changes, Draft, Filter
 from bethink.seal.vault import VaultSettings
 from bethink.service.people import SCOPES, People, Principal
+from bethink.stores.base import Store
+from bethink.stores.postgres import PostgresStore
 from bethink.stores.sqlite import SQLiteStore
 from bethink.sync import session
 from bethink.sync.peer import Json, RequestFailed, Unreachable, WrongServer
+from kit import postgres
 from kit.replicas import START, Machine, Private, Server, Tapped, differences, everything, seal_in
 
 
@@ -99,8 +102,20 @@ def test_secrets_that_stay_make_room_for_what_is_behind_them(tmp_path: Path, mon
     assert server.memories().get(last.id) and len(one.store.log.refused()) == 9
 
 
-def test_what_two_machines_sealed_under_one_name_is_kept_twice(tmp_path: Path) -> None:
-    server = Server(tmp_path, key=KEY)
+@pytest.fixture(params=["sqlite", "postgres"])
+def kept_in(request: pytest.FixtureRequest) -> Iterator[Store | None]:
+    """The server's store; None for SQLite."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with postgres.database() as url:
+        store = PostgresStore(url)
+        yield store
+        store.close()
+
+
+def test_what_two_machines_sealed_under_one_name_is_kept_twice(tmp_path: Path, kept_in: Store | None) -> None:
+    server = Server(tmp_path, store=kept_in, key=KEY)
     one, two = (Machine(tmp_path, name, server, key=KEY, wrap=wrap) for name, wrap in (("one", Tapped), ("two", Deaf)))
     memory = one.say("the first wording", sensitive=True)
     for each in (one, two):
