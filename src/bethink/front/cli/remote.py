@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 from urllib.parse import quote
 
@@ -335,8 +336,7 @@ class RemoteMemories:
     def export(self, where: Filter) -> Iterator[Memory]:
         """Every memory that matches, oldest first."""
         asked = {**sent.listed(where), "archive": None if where.archive else "false"}
-        lines = self._told(lambda: self._peer.lines(sent.path("/api/export", asked)))
-        while (line := self._told(lambda: next(lines, None))) is not None:
+        for line in self._lines(sent.path("/api/export", asked)):
             try:
                 told = json.loads(line)
             except ValueError:
@@ -378,6 +378,25 @@ class RemoteMemories:
         """One answer. With a key (Idempotency-Key) what was asked to wait is done once."""
         headers = {**({"Idempotency_Key": key} if key else {}), **({"X_Project_ID": self.here.project} if self.here.project else {})}
         return dict(self._told(lambda: self._peer.rest(method, path, body, **headers)))
+
+    def _lines(self, path: str) -> Iterator[bytes]:
+        """The lines of a long answer; one that breaks off is an error.
+
+        Raises:
+            PeerError
+        """
+
+        def begun() -> tuple[list[bytes], Iterator[bytes]]:
+            # The request is made when the first line is asked for: both belong to what is made again.
+            lines = self._peer.lines(path)
+            return list(islice(lines, 1)), lines
+
+        first, rest = self._told(begun)
+        yield from first
+        try:
+            yield from rest
+        except PeerError as error:
+            raise PeerError(f"The answer broke off: {error.message}", hint="Repeat it; what came so far is not all.") from error
 
     def _told(self, ask: Callable[[], Any]) -> Any:
         """What the server answers; it is given the time that it asks for."""
