@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from bethink import text
-from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, NotForgotten
+from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, NotForgotten, SealError
 from bethink.model import STATUSES, Changes, Draft, Link, Memory, Stored, category_of, one_of
 from bethink.service import drafts
 from bethink.service.judging import Judging
@@ -60,6 +62,17 @@ class Writing(Judging, Sealing):
                 tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
         reason = (verdict.reason,) if replaced and verdict.reason else ()
         return Stored(memory, "added", superseded=replaced, sealed=kinds, notes=(*notes, *reason))
+
+    def remember_once(self, draft: Draft, operation: str) -> Stored:
+        """As `remember`, with the id that an operation gives: repeated, it stores nothing twice.
+
+        An operation that stored something else, or what is forgotten by now, is another one by the same name: it stores anew.
+        """
+        draft = drafts.validated(draft)
+        taken = self.store.get(self.access, [operation]).get(operation)
+        if taken is not None and (taken.deleted_at is not None or not self._says(taken, draft)):
+            return self.remember(draft)
+        return self.remember(replace(draft, id=operation))
 
     def remember_many(self, many: Iterable[Draft]) -> Iterator[Stored | BethinkError]:
         """Stores each in order; what cannot be stored is answered with its error and stops nothing."""
@@ -164,11 +177,26 @@ class Writing(Judging, Sealing):
         taken = self.store.get(self.access, [draft.id or ""]).get(draft.id or "")
         if taken is None:
             return None
-        if taken.content_hash == text.content_hash(draft.content) or taken.sealed:
+        if self._says(taken, draft):
             return Stored(taken, "merged", notes=("This id was stored before.",))
         raise Conflict(
             f"Another memory has the id {draft.id}.", hint=f"To change it, `bethink edit {draft.id}`; to add one, leave the id out."
         )
+
+    def _says(self, taken: Memory, draft: Draft) -> bool:
+        """Whether a memory holds this very content; a sealed one with these very secrets, where they can be opened here."""
+        if taken.content_hash == text.content_hash(draft.content):
+            return True
+        if not taken.sealed:
+            return False
+        from bethink.seal import detect
+
+        policy = detect.Policy(self.limits.secret_threshold, self.limits.secret_allow)
+        known: dict[str, str] = {}
+        with suppress(SealError):
+            known = dict(self._opened(taken))
+        texts = [draft.content, draft.expanded_keywords, *draft.tags]
+        return detect.scrub(texts, policy, known=known, whole=draft.sensitive).texts[0] == taken.content
 
     def _insert(
         self, tx: Transaction, memory: Memory, draft: Draft, targets: Sequence[Memory], now: datetime

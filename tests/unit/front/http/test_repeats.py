@@ -268,3 +268,12 @@ def test_what_goes_on_is_not_taken_for_dead(world: World) -> None:
     answers.finish("digest", 200, [b"one", b"two"])
     known = answers.begin("digest")
     assert known is not None and b"".join(answers.body(known)) == b"onetwo"
+
+
+@pytest.mark.parametrize("first", ["the first line", "the token is ghp_" + "Zq8vK2mN4xR7tW1yB5cD9fG3hJ6kL0pS2uVa"])
+def test_a_key_that_is_used_again_after_its_answer_ended_loses_no_write(world: World, first: str) -> None:
+    key, word = secrets.token_hex(16), _fresh("w")
+    before = post(world, "/api/memories", {"content": f"{word} {first}"}, key)
+    Answers(world.server.store, "local", key).drop()
+    after = post(world, "/api/memories", {"content": f"{word} is another matter altogether"}, key)
+    assert after.status_code == 201 and after.json()["id"] != before.json()["id"], after.text

@@ -26,9 +26,8 @@ def store(memories: Writes, asked: NewMemory, request: Request) -> Response:
     """Store a memory. 201 when it was added, 200 when it was merged into one that says the same."""
     given = asked.given()
     operation = getattr(request.state, "operation", None)
-    if operation and "id" not in given:
-        given["id"] = operation
-    stored = memories.remember(fields.draft_of(given, memories.here, memories.now()))
+    draft = fields.draft_of(given, memories.here, memories.now())
+    stored = memories.remember_once(draft, operation) if operation and not draft.id else memories.remember(draft)
     server_of(request).wrote()
     shape = {**shapes.stored(stored), "importance": stored.memory.importance}
     return answer(shape, 201 if stored.action == "added" else 200)
