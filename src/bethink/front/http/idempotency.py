@@ -6,27 +6,30 @@ neither answers nor keys. Answers that hold a credential are not kept at all; a 
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import os
 import zlib
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import anyio
 import anyio.to_thread
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from bethink.errors import Conflict, InvalidInput
+from bethink.errors import BethinkError, Conflict, InvalidInput
 from bethink.front.http.auth import CALLER
 from bethink.model import Access
 from bethink.service.core import utc_now
-from bethink.stores.base import Store
+from bethink.stores.base import Store, Transaction
 
 HEADER = "idempotency-key"
 _MAX_KEY = 255
@@ -38,6 +41,10 @@ PART = 1 << 18
 KEPT = timedelta(hours=24)
 #: After this a request that was begun and neither answered nor said to go on is taken for dead.
 ABANDONED = timedelta(seconds=60)
+#: Seconds between two signs of life of a request.
+SAID_EVERY = 20.0
+#: Headers that decide where something is stored, or are stored with it.
+TELLING = ("x-project-id", "x-client-id", "x-session-id")
 #: Old answers are removed at every so manieth new one.
 _SWEPT_EVERY = 64
 _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -111,27 +118,38 @@ class Answers:
                 if known["request"] != digest:
                     raise KeyReused()
                 if known["status"] is not None:
-                    return Answer(known["status"], known["parts"])
+                    return Answer(known["status"], known.get("parts"))
                 if datetime.fromisoformat(known["at"]) > now - ABANDONED:
                     raise StillRunning()
-            tx.state_put(_NAMESPACE, self._row, {"request": digest, "at": now.isoformat(), "status": None, "parts": 0})
+            self._clear(tx, known)
+            # Who was taken for dead may still write parts: their number stays known.
+            self._say(tx, digest, None, 0, _there(known))
         return None
 
-    def goes_on(self, request: str, parts: int = 0) -> None:
-        """Says that the request is not dead, and how many parts of its answer there may be."""
-        self._put({"request": self._of(request), "at": self._now().isoformat(), "status": None, "parts": parts})
+    def goes_on(self, request: str) -> None:
+        """Says that the request is not dead, unless it was answered meanwhile."""
+        digest = self._of(request)
+        with self._store.write(self._access) as tx:
+            known = tx.state_get(_NAMESPACE, self._row)
+            if known is not None and known["status"] is None and known["request"] == digest:
+                self._say(tx, digest, None, 0, _there(known))
 
     def finish(self, request: str, status: int, body: Iterable[bytes] | None) -> None:
         """Keeps the answer; of None only that there was one."""
+        digest = self._of(request)
         parts = None
         if body is not None:
             parts = 0
             for part in body:
-                # Known before it is there, so that what a crash leaves behind is swept.
-                self.goes_on(request, parts + 1)
-                self._put({"sealed": self._sealed(part, parts)}, _PARTS, f"{self._row}:{parts}")
+                sealed = self._sealed(part, parts)
+                with self._store.write(self._access) as tx:
+                    # Known when it is there, so that what a crash leaves behind is swept.
+                    self._say(tx, digest, None, 0, max(_there(tx.state_get(_NAMESPACE, self._row)), parts + 1))
+                    tx.state_put(_PARTS, f"{self._row}:{parts}", {"sealed": sealed})
                 parts += 1
-        self._put({"request": self._of(request), "at": self._now().isoformat(), "status": status, "parts": parts})
+        with self._store.write(self._access) as tx:
+            self._clear(tx, tx.state_get(_NAMESPACE, self._row), parts or 0)
+            self._say(tx, digest, status, parts, parts or 0)
 
     def body(self, answer: Answer) -> Iterator[bytes]:
         """What `finish` kept, part by part."""
@@ -142,7 +160,9 @@ class Answers:
 
     def drop(self) -> None:
         """Gives the key free: the request failed and may be sent again."""
-        self._put(None)
+        with self._store.write(self._access) as tx:
+            self._clear(tx, tx.state_get(_NAMESPACE, self._row))
+            tx.state_put(_NAMESPACE, self._row, None)
 
     def sweep(self) -> None:
         """Removes what is kept no longer, of every key of the principal."""
@@ -151,13 +171,18 @@ class Answers:
         for row, value in every.items():
             if datetime.fromisoformat(value["at"]) < end:
                 with self._store.write(self._access) as tx:
-                    for number in range(value["parts"] or 0):
-                        tx.state_put(_PARTS, f"{row}:{number}", None)
+                    self._clear(tx, value, row=row)
                     tx.state_put(_NAMESPACE, row, None)
 
-    def _put(self, value: dict[str, Any] | None, namespace: str = _NAMESPACE, row: str | None = None) -> None:
-        with self._store.write(self._access) as tx:
-            tx.state_put(namespace, row or self._row, value)
+    def _say(self, tx: Transaction, digest: str, status: int | None, parts: int | None, there: int) -> None:
+        """Notes how far the request is, and how many parts of an answer there may be."""
+        value = {"request": digest, "at": self._now().isoformat(), "status": status, "parts": parts, "there": there}
+        tx.state_put(_NAMESPACE, self._row, value)
+
+    def _clear(self, tx: Transaction, known: Mapping[str, Any] | None, start: int = 0, row: str | None = None) -> None:
+        """Removes the parts that there may be, from a number on."""
+        for number in range(start, _there(known)):
+            tx.state_put(_PARTS, f"{row or self._row}:{number}", None)
 
     def _of(self, request: str) -> str:
         """A digest that says nothing about the request to who does not have the key."""
@@ -187,6 +212,8 @@ class Once:
         self._key = key
         self._answers = Answers(request.app.state.server.store, self._caller, key)
         self._digest = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode())
+        if told := {name: value for name in TELLING if (value := request.headers.get(name, "").strip())}:
+            self._digest.update(f"{json.dumps(told)}\n".encode())
 
     @classmethod
     def of(cls, request: Request) -> Once | None:
@@ -228,8 +255,24 @@ class Once:
             return StreamingResponse(body, known.status, headers, "application/json")
         return Response(await anyio.to_thread.run_sync(b"".join, body), known.status, headers, "application/json")
 
-    def goes_on(self) -> None:
-        self._answers.goes_on(self._digest.hexdigest())
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While it is entered, the request says now and then that it goes on, however long it takes."""
+        said = asyncio.create_task(self._say_on(self._digest.hexdigest()))
+        try:
+            yield
+        finally:
+            said.cancel()
+            with suppress(asyncio.CancelledError):
+                await said
+
+    async def _say_on(self, request: str) -> None:
+        # A thread of its own: those of the requests may all be busy.
+        limiter = anyio.CapacityLimiter(1)
+        while True:
+            await asyncio.sleep(SAID_EVERY)
+            with suppress(BethinkError):
+                await anyio.to_thread.run_sync(self._answers.goes_on, request, limiter=limiter)
 
     def keep(self, status: int, body: Iterable[bytes] | None) -> None:
         """Keeps the answer of what was done; gives the key free after what was not."""
@@ -267,7 +310,8 @@ class IdempotentRoute(APIRoute):
                 return await once.again(known)
             request.state.operation = once.operation
             try:
-                response = await handle(request)
+                async with once.running():
+                    response = await handle(request)
             except BaseException:
                 await once.drop()
                 raise
@@ -283,6 +327,11 @@ def operation_id(principal: str, key: str) -> str:
     digits = hashlib.sha256(json.dumps([principal, key]).encode()).hexdigest()
     # A UUID of version 8 (RFC 9562): made our own way.
     return f"{digits[:8]}-{digits[8:12]}-8{digits[13:16]}-{'89ab'[int(digits[16], 16) % 4]}{digits[17:20]}-{digits[20:32]}"
+
+
+def _there(known: Mapping[str, Any] | None) -> int:
+    """How many parts there may be; rows of earlier versions say less."""
+    return max((known or {}).get("parts") or 0, (known or {}).get("there") or 0)
 
 
 def _derived(key: str, purpose: str) -> bytes:

@@ -6,7 +6,10 @@ import hashlib
 import itertools
 import json
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,13 @@ from fastapi.routing import APIRoute
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from bethink.errors import InvalidInput
+from bethink.front.http import idempotency
 from bethink.front.http.app import PARTS, create_app
 from bethink.front.http.idempotency import (
     ABANDONED,
     EXEMPT,
+    KEPT,
     STREAMED,
     TOLD_ONCE,
     Answers,
@@ -28,6 +34,7 @@ from bethink.front.http.idempotency import (
 )
 from bethink.front.http.routes import files
 from bethink.service.core import utc_now
+from bethink.service.memories import Memories
 
 from .conftest import World, settings
 from .test_access import ELSEWHERE, ROWS
@@ -277,3 +284,92 @@ def test_a_key_that_is_used_again_after_its_answer_ended_loses_no_write(world: W
     Answers(world.server.store, "local", key).drop()
     after = post(world, "/api/memories", {"content": f"{word} is another matter altogether"}, key)
     assert after.status_code == 201 and after.json()["id"] != before.json()["id"], after.text
+
+
+@pytest.mark.parametrize("header", ["X-Project-ID", "X-Client-ID", "X-Session-ID"])
+def test_a_request_from_another_place_is_another_request(world: World, header: str) -> None:
+    key, body = secrets.token_hex(16), {"content": _fresh("a line of a place")}
+    headers = {"X-API-Key": world.keys["admin"], "Idempotency-Key": key, header: "here"}
+    assert world.client.post("/api/memories", json=body, headers=headers).status_code == 201
+    assert "idempotency-replayed" in world.client.post("/api/memories", json=body, headers=headers).headers
+    for place in ({header: "elsewhere"}, {header: ""}):
+        told = world.client.post("/api/memories", json=body, headers={**headers, **place})
+        assert (told.status_code, told.json()["code"]) == (422, "KeyReused")
+
+
+def test_old_answers_leave_nothing_behind(world: World) -> None:
+    start = utc_now()
+    clock = [start]
+    store = world.server.store
+    answers = Answers(store, "dora", secrets.token_hex(8), lambda: clock[0])
+
+    def kept() -> tuple[int, int]:
+        return len(store.state(answers._access, "idempotency")), len(store.state(answers._access, "idempotency-part"))
+
+    def died() -> Iterator[bytes]:
+        yield from (b"one", b"two", b"three")
+        raise RuntimeError
+
+    assert answers.begin("digest") is None
+    with pytest.raises(RuntimeError):
+        answers.finish("digest", 200, died())
+    assert kept() == (1, 3)
+    # Taken for dead; the next one fails, and gives the key free.
+    clock[0] = start + 2 * ABANDONED
+    assert answers.begin("digest") is None
+    answers.drop()
+    assert kept() == (0, 0)
+    # Ended after a day; the next answer is shorter.
+    assert answers.begin("digest") is None
+    answers.finish("digest", 200, [b"one", b"two", b"three"])
+    clock[0] += KEPT + ABANDONED
+    assert answers.begin("digest") is None
+    answers.finish("digest", 200, [b"four"])
+    assert kept() == (1, 1)
+    # A row of an earlier version has no parts.
+    with store.write(answers._access) as tx:
+        tx.state_put("idempotency", "old", {"request": "x", "at": start.isoformat(), "status": 200})
+    clock[0] += KEPT + ABANDONED
+    answers.sweep()
+    assert kept() == (0, 0)
+
+
+def test_who_was_taken_for_dead_and_was_not_leaves_nothing_behind(world: World) -> None:
+    start = utc_now()
+    clock = [start]
+    store = world.server.store
+    answers = Answers(store, "emil", secrets.token_hex(8), lambda: clock[0])
+    assert answers.begin("digest") is None
+
+    def slow() -> Iterator[bytes]:
+        yield from (b"one", b"two")
+        clock[0] = start + 2 * ABANDONED
+        assert answers.begin("digest") is None
+        answers.goes_on("digest")
+        yield b"three"
+
+    answers.finish("digest", 200, slow())
+    answers.drop()
+    assert store.state(answers._access, "idempotency-part") == {} == store.state(answers._access, "idempotency")
+
+
+@pytest.mark.parametrize("path", ["/api/tidy", "/api/memories/import"])
+def test_a_long_request_is_not_begun_a_second_time(world: World, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr(idempotency, "SAID_EVERY", 0.1)
+    monkeypatch.setattr(idempotency, "ABANDONED", timedelta(seconds=0.6))
+    begun = []
+
+    def long(*_: Any, **__: Any) -> Any:
+        begun.append(1)
+        time.sleep(2)
+        raise InvalidInput("Never mind.")
+
+    monkeypatch.setattr(Memories, "tidy", long)
+    monkeypatch.setattr(Memories, "remember", long)
+    key, body = secrets.token_hex(16), [{"content": "a line"}] if path.endswith("import") else {}
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(post, world, path, body, key)
+        time.sleep(1.4)
+        again = post(world, path, body, key)
+        assert first.result().status_code in (200, 422)
+    assert (again.status_code, again.json().get("code"), len(begun)) == (409, "StillRunning", 1)

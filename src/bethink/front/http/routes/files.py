@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -32,8 +31,6 @@ _PART = 1 << 16
 _MAX_LINE = 4 << 20
 #: Memories whose edges are read together.
 _AT_ONCE = 200
-#: Seconds between two signs of life of an import that may be repeated.
-_SAID_EVERY = 20.0
 Json = dict[str, Any]
 
 
@@ -126,7 +123,8 @@ async def import_(memories: Writes, request: Request) -> Response:
             return await once.again(known)
         answers: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed when it has been sent
         try:
-            await anyio.to_thread.run_sync(_store_all, memories, file, answers, once)
+            async with once.running() if once else nullcontext():
+                await anyio.to_thread.run_sync(_store_all, memories, file, answers, once)
         except BaseException:
             if once:
                 await once.drop()
@@ -137,33 +135,17 @@ async def import_(memories: Writes, request: Request) -> Response:
 
 def _store_all(memories: Memories, file: IO[bytes], answers: IO[bytes], once: Once | None) -> None:
     """Stores every entry, then joins what they say is joined: the other end of a link may come later in the file."""
-    alive = _Alive(once)
     with SpooledTemporaryFile(_IN_MEMORY) as stored:
         known: dict[str, str] = {}
         for entry in entries(file):
             stored.write(_dumped(_stored(memories, entry, known)) + b"\n")
-            alive()
         stored.seek(0)
         for part in _array(_joined(memories, json.loads(line), known) for line in stored):
             answers.write(part)
-            alive()
     if once:
         answers.seek(0)
         once.keep(200, iter(partial(answers.read, PART), b""))
     answers.seek(0)
-
-
-class _Alive:
-    """Says now and then that an import goes on."""
-
-    def __init__(self, once: Once | None) -> None:
-        self._once = once
-        self._said = time.monotonic()
-
-    def __call__(self) -> None:
-        if self._once is not None and time.monotonic() - self._said > _SAID_EVERY:
-            self._said = time.monotonic()
-            self._once.goes_on()
 
 
 def entries(file: IO[bytes]) -> Iterator[Any]:
