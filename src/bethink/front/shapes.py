@@ -164,6 +164,7 @@ def why(answer: Why) -> Json:
     return {
         "memory": memory(answer.memory),
         "lineage": memories(answer.lineage),
+        "forgotten": list(answer.forgotten),
         "links": [link(one) for one in answer.links],
         "history": [revision(one) for one in answer.revisions],
         "events": [audit_entry(one) for one in answer.events],

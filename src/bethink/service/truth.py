@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +21,8 @@ class Why:
     lineage: tuple[Memory, ...]
     revisions: tuple[Revision, ...]
     events: tuple[AuditEntry, ...]
+    #: Ids of what is forgotten in the lineage; its trust counts all the same.
+    forgotten: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,11 @@ class Truth(Core):
         memory = self.live(id) if at is None else self.get(id)
         return [link for link in self.store.links_of(self.access, [memory.id]) if at is None or link.created_at <= at]
 
+    def ends(self, edges: Iterable[Link]) -> list[Memory]:
+        """The memories that edges join, as any door may show them: of what is forgotten the edge's id has to do."""
+        ids = list(dict.fromkeys(end for edge in edges for end in (edge.source, edge.target)))
+        return [memory for memory in self.store.get(self.access, ids).values() if memory.deleted_at is None]
+
     def history(self, id: str) -> list[Revision]:
         """Every change of a memory, oldest first, beginning with its making."""
         memory = self.get(id)
@@ -120,11 +128,14 @@ class Truth(Core):
         return back
 
     def why(self, id: str) -> Why:
-        """Source, lineage, links, changes, and where a memory was shown."""
+        """Source, lineage, links, changes, and where a memory was shown; of what is forgotten in its lineage only the id."""
         memory = self.get(id)
         links = self.store.links_of(self.access, [memory.id])
         events = tuple(entry for entry in self.store.audit(self.access) if entry.subject == memory.id)
-        return Why(memory, tuple(links), tuple(self._lineage(memory)), tuple(self.history(memory.id)), events)
+        lineage = self._lineage(memory)
+        shown = tuple(one for one in lineage if one.deleted_at is None)
+        forgotten = tuple(one.id for one in lineage if one.deleted_at is not None)
+        return Why(memory, tuple(links), shown, tuple(self.history(memory.id)), events, forgotten)
 
     def trust_of(self, memory: Memory) -> str:
         """The least trust in a memory's lineage."""
@@ -208,7 +219,7 @@ class Truth(Core):
         return False
 
     def _lineage(self, memory: Memory) -> list[Memory]:
-        """What a memory was made from, nearest first."""
+        """What a memory was made from, nearest first, be it forgotten."""
         seen = {memory.id}
         wave = [memory.id]
         found: list[Memory] = []

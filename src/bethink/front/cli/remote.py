@@ -166,6 +166,11 @@ class RemoteMemories:
             return [received.link(one) for one in told["links"]]
         return self._links[id]
 
+    def ends(self, edges: Sequence[Link]) -> Sequence[Memory]:
+        """As `Truth.ends`: what came along with the edges."""
+        ids = dict.fromkeys(end for edge in edges for end in (edge.source, edge.target))
+        return [self._ends[id] for id in ids if id in self._ends]
+
     def history(self, id: str) -> Sequence[Revision]:
         return [received.revision(id, one) for one in self._ask("GET", sent.of(id, "history"))["history"]]
 
@@ -181,6 +186,7 @@ class RemoteMemories:
             tuple(map(received.memory, told["lineage"])),
             tuple(received.revision(memory.id, one) for one in told["history"]),
             tuple(map(received.event, told["events"])),
+            tuple(told.get("forgotten", ())),
         )
 
     def trust_of(self, memory: Memory) -> str:

@@ -83,6 +83,8 @@ def why(id: Id, project: Project = None, as_json: Json = False) -> None:
             shown.say(f"  {name + ':':<17}{shown.clean(value)}")
     for parent in answer.lineage:
         shown.say(f"  made from        {shown.short(parent.id)}  {shown.line(parent, 100)}")
+    for gone in answer.forgotten:
+        shown.say(f"  made from        {shown.short(gone)}  (forgotten)")
     for edge in answer.links:
         shown.say(f"  link             {shown.edge(edge)}")
     for event in answer.events:
@@ -127,13 +129,13 @@ def links(id: Id, project: Project = None, as_json: Json = False) -> None:
     """List the links of a memory."""
     with opened(project, embedder=False) as memories:
         edges = memories.links(id)
-        ends = memories.store.get(memories.access, list({end for edge in edges for end in (edge.source, edge.target)}))
+        ends = memories.ends(edges)
     if as_json:
         shown.json({"links": [shapes.link(edge) for edge in edges]})
         return
     for edge in edges:
         shown.say(shown.edge(edge))
-    for end in ends.values():
+    for end in ends:
         shown.say(f"  {shown.short(end.id)}  {shown.line(end, 100)}")
     if not edges:
         shown.say("No links.")

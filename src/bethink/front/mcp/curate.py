@@ -197,6 +197,7 @@ def why(desk: Desk, given: Json) -> Answer:
     stored = f"stored {text.ago(memory.created_at, memories.now())} by {memory.agent or 'unknown'} on {memory.client or 'unknown'}"
     lines = [
         f"From {memory.source}, trust {memories.trust_of(memory)}, {stored}, session {memory.session or 'unknown'}.",
+        *(f"Made from {gone}, which is forgotten." for gone in answer.forgotten),
         *(f"Link: {edge.source} {edge.type} {edge.target}" for edge in answer.links),
         *(f"{event.at:%Y-%m-%d %H:%M} {event.action} by {event.actor}" for event in answer.events[-20:]),
     ]

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from bethink.front.cli import app as commands
+from bethink.front.cli.shown import short
 from bethink.front.http.app import create_app
 
 from .conftest import settings
@@ -109,6 +110,28 @@ def test_the_ways_back_are_open(house: House, what: str) -> None:
     assert house.rest(house.forgotten(f"{what} by rest"), *rest)[0] == 200
     assert house.command(house.forgotten(f"{what} by command"), *command)[0] == 0
     assert not house.tool(house.forgotten(f"{what} by tool"), *tool)["isError"]
+
+
+@pytest.mark.parametrize("what", ["links", "why"])
+def test_an_edge_shows_nothing_of_a_forgotten_end(house: House, what: str) -> None:
+    mark = f"the kingfisher of {what}"
+    # That a memory is to be looked at names the title of what was forgotten; the rest is shown nowhere.
+    body = {"content": f"{mark} is seen {'again and ' * 12}again, and dives at dawn", "trust": "external", "status": "active"}
+    gone = house.client.post("/api/memories", json=body).json()["id"]
+    stays = house.client.post("/api/memories", json={"content": f"a stork of {what}", "derived_from": [gone]}).json()["id"]
+    before = house.client.get(f"/api/memories/{stays}/why").json()
+    assert [one["id"] for one in before["lineage"]] == [gone] and before["forgotten"] == []
+    house.client.delete(f"/api/memories/{gone}")
+    ids = {"id": stays, "other": gone}
+    told: list[Any] = [house.rest(ids, "GET", f"/{what}", None)[1], house.command(ids, what, "{id}")[1]]
+    told.append(CliRunner().invoke(commands, [what, stays], env=house.env).stdout)
+    told.append(house.tool(ids, "memory_why" if what == "why" else "memory_get", {"id": "{id}"}))
+    for each in told:
+        assert short(gone) in json.dumps(each) and "dives at dawn" not in json.dumps(each)
+    if what == "why":
+        assert told[0]["forgotten"] == [gone] and told[0]["lineage"] == [] and told[0]["trust"] == before["trust"] == "external"
+    else:
+        assert [one["id"] for one in told[0]["memories"]] == [stays]
 
 
 def test_as_it_was_before(house: House) -> None:

@@ -27,19 +27,18 @@ def history(memories: Reads, id: Id) -> Response:
 
 @routes.get("/api/memories/{id}/why")
 def why(memories: Reads, id: Id) -> Response:
-    """Where a memory comes from, the least trust in that, and what became of it."""
+    """Where a memory comes from, the least trust in that, and what became of it; of what is forgotten there only the id."""
     told = memories.why(id)
     return answer({**shapes.why(told), "trust": memories.trust_of(told.memory)})
 
 
 @routes.get("/api/memories/{id}/links")
 def links(memories: Reads, id: Id) -> Response:
-    """Every edge of a memory, oldest first, and the memories at the other ends."""
+    """Every edge of a memory, oldest first, and the memories at its ends; of what is forgotten only the id."""
     memory = memories.live(id)
     edges = memories.links(memory.id)
-    ends = memories.store.get(memories.access, list({end for edge in edges for end in (edge.source, edge.target)}))
     shape = {"id": memory.id, "links": [shapes.link(one) for one in edges]}
-    return answer({**shape, "memories": [shapes.brief_memory(one) for one in ends.values()]})
+    return answer({**shape, "memories": [shapes.brief_memory(one) for one in memories.ends(edges)]})
 
 
 @routes.post("/api/memories/{id}/links", status_code=201)

@@ -146,9 +146,11 @@ def _found(memories: Memories, hit: Hit, related: bool) -> Json:
     shape = {**row(hit.memory), "score": hit.score}
     if related:
         others = []
-        for link in memories.links(hit.memory.id)[:_RELATED]:
-            other = memories.get(link.target if link.source == hit.memory.id else link.source)
-            if other.deleted_at is None and other.status == "active":
+        links = memories.links(hit.memory.id)[:_RELATED]
+        ends = {one.id: one for one in memories.ends(links)}
+        for link in links:
+            other = ends.get(link.target if link.source == hit.memory.id else link.source)
+            if other is not None and other.status == "active":
                 others.append({"id": other.id, "text": other.content, "relation": link.type})
         if others:
             shape["related_memories"] = others
