@@ -65,7 +65,7 @@ class AesGcmSeal:
     def name(self) -> str:
         return self._name
 
-    def seal(self, owner: str, memory: str, name: str, secret: str) -> Sealed:
+    def seal(self, owner: str, memory: str, name: str, secret: str, *, apart: bool = False) -> Sealed:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         key = self.keys.current()

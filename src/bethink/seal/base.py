@@ -35,8 +35,11 @@ class Seal(Protocol):
         """The tier: ``vault``, ``aes`` or ``local``."""
         ...
 
-    def seal(self, owner: str, memory: str, name: str, secret: str) -> Sealed:
+    def seal(self, owner: str, memory: str, name: str, secret: str, *, apart: bool = False) -> Sealed:
         """Puts a secret away.
+
+        Args:
+            apart: in a place of its own, so that nothing that was kept under the same name before is lost.
 
         Raises:
             SealUnavailable: the place cannot be reached; nothing was kept.

@@ -61,14 +61,14 @@ class Chain:
         """The tier that seals when all is well."""
         return self._first.name
 
-    def seal(self, owner: str, memory: str, name: str, secret: str) -> Sealed:
-        """Seals with the first tier, or queues the secret sealed with the fallback.
+    def seal(self, owner: str, memory: str, name: str, secret: str, *, apart: bool = False) -> Sealed:
+        """Seals with the first tier, or queues the secret sealed with the fallback; see `Seal.seal`.
 
         Raises:
             SealUnavailable, SealDenied: nothing could seal it; the write must be refused.
         """
         try:
-            return self._first.seal(owner, memory, name, secret)
+            return self._first.seal(owner, memory, name, secret, apart=apart)
         except SealError as error:
             if self._fallback is None:
                 raise
@@ -163,8 +163,8 @@ class Chain:
         return Moved(row, sealed, release=lambda: source.erase(*row))
 
 
-def _place(meta: Mapping[str, Any]) -> tuple[Any, Any]:
-    return meta.get("mount"), meta.get("path")
+def _place(meta: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    return meta.get("mount"), meta.get("path"), meta.get("field")
 
 
 def build(

@@ -1,7 +1,8 @@
 """Secrets kept in HashiCorp Vault or OpenBao, KV version 2.
 
-Path ``{prefix}/{owner}/{memory id}`` under the mount; one key of the entry for each secret of the memory. The store keeps
-only where it is. ``{prefix}/.wire/key`` holds the key for secrets on their way between machines.
+Path ``{prefix}/{owner}/{memory id}`` under the mount; one key of the entry for each secret of the memory: its name, and
+behind it ``#`` and a random number where another one of that name must not be lost. The store keeps only where it is.
+``{prefix}/.wire/key`` holds the key for secrets on their way between machines.
 """
 
 from __future__ import annotations
@@ -90,6 +91,14 @@ def _from_json(value: Any) -> str:
     return str(value)
 
 
+def _field(name: str, meta: Mapping[str, Any]) -> str:
+    """The key of the entry that a secret is under."""
+    field = str(meta.get("field") or name)
+    if field != name and not field.startswith(name + "#"):
+        raise SealDenied("The stored place of this secret belongs to another secret.", hint="Restore the row from a backup.")
+    return field
+
+
 class VaultSeal:
     """Keeps secrets in Vault. Safe to use from several threads and processes (check-and-set writes)."""
 
@@ -140,27 +149,31 @@ class VaultSeal:
             raise SealDenied(f"What Vault keeps at {mount}/{path} is no key.", hint="Delete it there; it is made anew.")
         return bytes.fromhex(str(entries["key"]))
 
-    def seal(self, owner: str, memory: str, name: str, secret: str) -> Sealed:
+    def seal(self, owner: str, memory: str, name: str, secret: str, *, apart: bool = False) -> Sealed:
         path = self.path(owner, memory)
-        self._change(self._settings.mount, path, lambda entries: {**entries, name: _to_json(secret)})
-        return Sealed("vault", b"", {"tier": "vault", "mount": self._settings.mount, "path": path})
+        field = f"{name}#{secrets.token_hex(8)}" if apart else name
+        self._change(self._settings.mount, path, lambda entries: {**entries, field: _to_json(secret)})
+        meta = {"tier": "vault", "mount": self._settings.mount, "path": path}
+        return Sealed("vault", b"", {**meta, "field": field} if apart else meta)
 
     def open(self, owner: str, memory: str, name: str, blob: bytes, meta: Mapping[str, Any]) -> str:
         mount, path = self._own_place(owner, memory, meta)
+        field = _field(name, meta)
         entries, _ = self._call(lambda client: self._read(client, mount, path))
-        if name not in entries:
+        if field not in entries:
             raise SealDenied(
                 f"Vault holds no secret {name!r} for this memory.",
                 hint=f"Look at {mount}/{path}; it may have been deleted there.",
             )
-        return _from_json(entries[name])
+        return _from_json(entries[field])
 
     def erase(self, owner: str, memory: str, name: str, blob: bytes, meta: Mapping[str, Any]) -> None:
         mount, path = self._own_place(owner, memory, meta)
         if self._settings.replica and not self.is_current(meta):
             # From the time before this machine replicated: its server may keep its own in the same place.
             return
-        left = self._change(mount, path, lambda entries: {k: v for k, v in entries.items() if k != name}, only_if=name)
+        field = _field(name, meta)
+        left = self._change(mount, path, lambda entries: {k: v for k, v in entries.items() if k != field}, only_if=field)
         if left is None:
             return
 

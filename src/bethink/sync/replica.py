@@ -16,7 +16,7 @@ from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
 from bethink.sync import merge
 from bethink.sync.peer import Json, WrongServer
 from bethink.sync.plan import Repair
-from bethink.sync.secrets import Secrets
+from bethink.sync.secrets import Kept, Secrets
 from bethink.sync.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -208,17 +208,23 @@ class Replica:
                 self._note_owners(page["owners"], None)
             if not items and not gone and (not move_cursor or self.store.log.fact("cursor") == page["cursor"]):
                 return 0
-            taken = self.secrets.taken(self._addressed(item) for item in items)
+            taken = self.secrets.taken((self._addressed(item) for item in items), lambda id: self._kept_of([id]))
             left = self._kept_of(str(stone["id"]) for stone in gone)
-            with self.store.write(self.access) as tx:
-                tx.unlogged()
-                for stone in gone:
-                    self._gone(tx, str(stone["id"]), stone.get("twin"))
-                for item in items:
-                    self._take(tx, {**item, "secrets": taken.sealed.get(str(item["memory"]["id"]), ())})
-                self.waiting.want(tx.log, [str(item["memory"]["id"]) for item in items], taken.missing)
-                if move_cursor:
-                    tx.log.put_fact("cursor", str(page["cursor"]))
+            replaced = list(taken.rows)
+            try:
+                with self.store.write(self.access) as tx:
+                    tx.unlogged()
+                    # Read under the lock: what somebody sealed here since the page came is among them.
+                    replaced += self._kept_of(taken.sealed)
+                    for stone in gone:
+                        self._gone(tx, str(stone["id"]), stone.get("twin"))
+                    for item in items:
+                        self._take(tx, {**item, "secrets": taken.sealed.get(str(item["memory"]["id"]), ())})
+                    self.waiting.want(tx.log, [str(item["memory"]["id"]) for item in items], taken.missing)
+                    if move_cursor:
+                        tx.log.put_fact("cursor", str(page["cursor"]))
+            finally:
+                self.secrets.erase(replaced, but=self._kept_of(taken.sealed))
             self.secrets.erase(left)
         except (KeyError, TypeError, AttributeError, InvalidInput) as error:
             raise PeerError(f"The server's answer cannot be read: {error}.") from error
@@ -373,9 +379,9 @@ class Replica:
         remote = str(item["memory"]["owner"])
         return str(item["memory"]["id"]), remote, self._local(remote, str((self.binding or {}).get("principal"))), item
 
-    def _kept_of(self, ids: Iterable[str]) -> list[tuple[str, str, str, bytes, Mapping[str, Any]]]:
-        """Secrets of some memories: (owner, memory, name, blob, meta)."""
-        found: list[tuple[str, str, str, bytes, Mapping[str, Any]]] = []
+    def _kept_of(self, ids: Iterable[str]) -> list[Kept]:
+        """Secrets of some memories."""
+        found: list[Kept] = []
         for id in ids:
             if rows := self.store.secrets_of(self.access, id):
                 owner = self.store.get(self.access, [id])[id].owner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bethink.errors import BethinkError, SealError, SealUnavailable
@@ -32,11 +32,17 @@ class Waits(Exception):
         self.error = error
 
 
+#: A secret as the store has it: owner, memory, name, blob, meta.
+Kept = tuple[str, str, str, bytes, Mapping[str, Any]]
+
+
 class Taken(NamedTuple):
     """What came with some memories: their secrets as they are kept here, by memory, and the memories of which some are still missing."""
 
     sealed: Mapping[str, Sequence[tuple[str, Sealed]]]
     missing: frozenset[str]
+    #: The same secrets as rows.
+    rows: Sequence[Kept]
 
 
 def keys_of(hello: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,15 +137,17 @@ class Secrets:
             forget()
         return again
 
-    def taken(self, items: Iterable[tuple[str, str, str, Mapping[str, Any]]]) -> Taken:
-        """Opens what came, and seals it as it is kept here.
+    def taken(self, items: Iterable[tuple[str, str, str, Mapping[str, Any]]], here: Callable[[str], Sequence[Kept]]) -> Taken:
+        """Opens what came, and seals it as it is kept here, apart from what is here: that may be this machine's own, and not sent yet.
 
         What neither side can open now is missing; what was sealed with another key is asked of the server when it is wanted.
 
         Args:
             items: memory, the server's name of its owner, its owner here, what the server told of it.
+            here: the secrets of a memory that are kept here; one that is the same is left as it is.
         """
         sealed: dict[str, list[tuple[str, Sealed]]] = {}
+        rows: list[Kept] = []
         missing = set()
         for memory, remote, local, item in items:
             told = _by_name(item.get("secrets", ()))
@@ -147,10 +155,14 @@ class Secrets:
             if not (told or late) or not (shared := self._shared()) or self._seal is None:
                 continue
             chain = self._seal.chain
+            known = {row[2]: row for row in here(memory)}
             for name, offers in told.items():
                 try:
                     secret = _opened(shared, remote, memory, name, offers)
-                    sealed.setdefault(memory, []).append((name, chain.seal(local, memory, name, secret)))
+                    if name not in known or not self._is(known[name], secret):
+                        one = chain.seal(local, memory, name, secret, apart=True)
+                        sealed.setdefault(memory, []).append((name, one))
+                        rows.append((local, memory, name, one.blob, {"tier": one.tier, **one.meta}))
                     late.discard(name)
                 except SealUnavailable:
                     late.add(name)
@@ -158,16 +170,29 @@ class Secrets:
                     continue
             if late and "vault" in shared:
                 missing.add(memory)
-        return Taken(sealed, frozenset(missing))
+        return Taken(sealed, frozenset(missing), rows)
 
-    def erase(self, rows: Iterable[tuple[str, str, str, bytes, Mapping[str, Any]]]) -> None:
-        """Removes what is kept outside the store of memories that are gone: (owner, memory, name, blob, meta)."""
+    def erase(self, rows: Iterable[Kept], *, but: Iterable[Kept] = ()) -> None:
+        """Removes what is kept outside the store of secrets that are gone.
+
+        Args:
+            but: secrets whose places are in use.
+        """
+        used = {_place(row) for row in but}
         for row in rows:
             try:
-                if self._seal is not None:
+                if self._seal is not None and _place(row) not in used:
                     self._seal.chain.erase(*row)
-            except SealError:
+            except BethinkError:
+                # The seal's settings may be wrong as well: that holds up no round.
                 continue
+
+    def _is(self, row: Kept, secret: str) -> bool:
+        """Whether a row is known to hold this secret."""
+        try:
+            return self._seal is not None and self._seal.chain.open(*row) == secret
+        except BethinkError:
+            return False
 
     def _shared(self) -> Mapping[str, AesGcmSeal]:
         """What seals for the way; nothing where the seal's settings are wrong, which holds up nothing but secrets."""
@@ -198,6 +223,11 @@ class Secrets:
         if failed is not None:
             raise failed
         return None
+
+
+def _place(row: Kept) -> tuple[Any, ...]:
+    _, memory, name, _, meta = row
+    return memory, name, meta.get("tier"), meta.get("mount"), meta.get("path"), meta.get("field")
 
 
 def _stopped(error: BethinkError) -> Withheld | Waits:

@@ -1,0 +1,94 @@
+"""What goes wrong between machines that keep their secrets in Vault, and must lose none of them; on a real OpenBao."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hvac.exceptions import InvalidPath
+
+from bethink.errors import SealDenied
+from bethink.model import Changes
+from bethink.seal.vault import VaultSeal, VaultSettings
+from bethink.sync.peer import Json, Unreachable
+from kit import openbao
+from kit.canary import flock
+from kit.replicas import Machine, Server, Tapped
+
+
+@pytest.fixture(scope="module")
+def bao() -> Iterator[openbao.Bao]:
+    with openbao.running() as made:
+        yield made
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> str:
+    """Each test has a part of the Vault for itself."""
+    return "bethink/" + request.node.name
+
+
+def vault(bao: openbao.Bao, prefix: str, replica: str | None = None) -> VaultSettings:
+    return VaultSettings(bao.addr, bao.root, prefix=prefix, rest=0.0, timeout=(2.0, 3.0), replica=replica)
+
+
+def fields(bao: openbao.Bao, path: str) -> dict[str, Any]:
+    found = bao.client().secrets.kv.v2.read_secret_version(path, mount_point="secret", raise_on_deleted_version=True)
+    return dict(found["data"]["data"])
+
+
+class Dropping(Tapped):
+    """A line on which what is sent can get lost."""
+
+    down = False
+
+    def push(self, changes: Sequence[Json]) -> Json:
+        if self.down:
+            raise Unreachable("503")
+        return super().push(changes)
+
+
+def test_what_comes_never_displaces_what_was_not_sent_yet(bao: openbao.Bao, prefix: str, tmp_path: Path) -> None:
+    first, second = (canary for canary in flock(seed=60) + flock(seed=61) if canary.kind == "github token")
+    server = Server(tmp_path, vault=vault(bao, prefix))
+    one, two = (Machine(tmp_path, name, server, vault=vault(bao, prefix, name), wrap=Dropping) for name in ("one", "two"))
+    id = one.say("nothing secret yet").id
+    for machine in (one, two):
+        assert machine.sync().ok
+    one.memories.revise(id, Changes(content=first.sentence))
+    two.memories.revise(id, Changes(content=second.sentence))
+    assert one.sync().ok
+    two.peer.down = True
+    assert not two.sync().ok
+    # What came has the same name.
+    assert list(two.memories.secret(id)["secrets"].values()) == [second.secret]
+    two.peer.down = False
+    for machine in (two, one, two):
+        machine.clock.at += timedelta(days=1)
+        assert machine.sync().ok
+    everywhere = [place.memories.secret(id)["secrets"] for place in (one, two)] + [server.memories().secret(id)["secrets"]]
+    assert sorted(everywhere[0].values()) == sorted([first.secret, second.secret])
+    assert everywhere[0] == everywhere[1] == everywhere[2]
+    # Nothing stays behind in the Vault, neither now nor when it is purged.
+    for machine in (one, two):
+        assert len(fields(bao, f"{prefix}/.replicas/{machine.name}/local/{id}")) == 2
+    one.memories.forget(id)
+    one.memories.purge(id)
+    for machine in (one, two):
+        assert machine.sync().ok
+        with pytest.raises(InvalidPath):
+            fields(bao, f"{prefix}/.replicas/{machine.name}/local/{id}")
+
+
+def test_a_place_of_its_own_is_of_one_secret_alone(bao: openbao.Bao, prefix: str) -> None:
+    seal = VaultSeal(vault(bao, prefix, "one"))
+    mine, theirs = seal.seal("ann", "m", "token", "mine"), seal.seal("ann", "m", "token", "theirs", apart=True)
+    assert seal.open("ann", "m", "token", b"", mine.meta) == "mine"
+    assert seal.open("ann", "m", "token", b"", theirs.meta) == "theirs"
+    with pytest.raises(SealDenied):
+        seal.open("ann", "m", "password", b"", theirs.meta)
+    seal.erase("ann", "m", "token", b"", theirs.meta)
+    assert seal.open("ann", "m", "token", b"", mine.meta) == "mine"
