@@ -14,6 +14,7 @@ from bethink.errors import SealDenied
 from bethink.model import Changes
 from bethink.seal.vault import VaultSeal, VaultSettings
 from bethink.sync.peer import Json, Unreachable
+from bethink.sync.status import standing
 from kit import openbao
 from kit.canary import flock
 from kit.replicas import Machine, Server, Tapped
@@ -92,3 +93,22 @@ def test_a_place_of_its_own_is_of_one_secret_alone(bao: openbao.Bao, prefix: str
         seal.open("ann", "m", "password", b"", theirs.meta)
     seal.erase("ann", "m", "token", b"", theirs.meta)
     assert seal.open("ann", "m", "token", b"", mine.meta) == "mine"
+
+
+def test_a_key_that_was_replaced_costs_no_machine_a_secret(bao: openbao.Bao, prefix: str, tmp_path: Path) -> None:
+    token = next(canary for canary in flock(seed=62) if canary.kind == "github token")
+    server = Server(tmp_path, vault=vault(bao, prefix))
+    one = Machine(tmp_path, "one", server, vault=vault(bao, prefix, "one"), wrap=Tapped)
+    id = one.say(token.sentence).id
+    assert one.sync().ok
+    # As docs/how-to/keep-secrets.md says; the server has the old one in mind for up to ten minutes.
+    bao.client().secrets.kv.v2.create_or_update_secret(f"{prefix}/.wire/key", {"key": "cd" * 32}, mount_point="secret")
+    two = Machine(tmp_path, "two", server, vault=vault(bao, prefix, "two"), wrap=Tapped)
+    assert two.sync().ok
+    assert standing(two.replica, tmp_path / "none.json", is_on=True, now=two.clock())["secrets_missing"] == 1
+    # Ten minutes later.
+    server.seal.chain.shared["vault"].keys.forget()  # type: ignore[attr-defined]  # what its clock does
+    two.clock.at += timedelta(hours=1)
+    assert two.sync().ok
+    assert list(two.memories.secret(id)["secrets"].values()) == [token.secret]
+    assert standing(two.replica, tmp_path / "none.json", is_on=True, now=two.clock())["secrets_missing"] == 0

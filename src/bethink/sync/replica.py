@@ -418,13 +418,17 @@ class Replica:
             return
         tx.log.unknow(memory.id)
         tx.log.add(memory.id, memory.owner, "store", None)
-        if change.op in ("link", "unlink", "secret"):
+        if change.op == "unlink":
             tx.log.add(memory.id, memory.owner, change.op, change.payload)
+        self._log_belongings(tx, memory)
 
     def _log_belongings(self, tx: ReplicaTransaction, memory: Memory) -> None:
+        """Logs the edges and secrets of a memory. A secret that the server has after all is not kept there twice."""
         for link in tx.links_of([memory.id]):
             if link.source == memory.id:
                 tx.log.add(memory.id, memory.owner, "link", exchange.link_out(link))
+        for _, id, name, _, _ in self._kept_of([memory.id]):
+            tx.log.add(id, memory.owner, "secret", {"name": name})
 
     def _note_owners(self, told: Iterable[Any], address: str | None) -> None:
         """Whose memories this replica may hold; what it may hold no longer goes, unless something of it was never sent."""
