@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from bethink.errors import BethinkError, Forbidden, InvalidInput, NotFound, Seal
 from bethink.model import LINK_TYPES, STATUSES, TRUSTS, Memory, Revision, category_of, one_of
 from bethink.service import drafts
 from bethink.service.core import Writer
+from bethink.service.placing import Placing, Unprepared, rows_of
 from bethink.service.writing import Writing
 from bethink.stores.base import Transaction
 
@@ -93,6 +93,9 @@ class _Outcome:
 class Replicating(Writing):
     """Applies what replicas send. Made for one request; its writer is whoever made the change."""
 
+    #: Operation of the change that is being made, and what is known of the place of its secret.
+    _seeking: tuple[str, Placing] | None = None
+
     @classmethod
     def of(cls, memories: Writing) -> Self:
         """The same memories with the replicas' side."""
@@ -134,12 +137,24 @@ class Replicating(Writing):
         if change.op == "secret" and "plain" not in change.payload:
             # Before the transaction: the key may be in a Vault that is slow.
             change = replace(change, payload={"name": change.payload.get("name"), "plain": self.opened_from_wire(change)})
+        try:
+            return self._in_time(change)
+        finally:
+            if self._seeking is not None and self._seeking[0] == change.operation:
+                self._seeking[1].tidy()
+                self._seeking = None
+
+    def _in_time(self, change: Sent) -> dict[str, Any]:
         for left in reversed(range(_TRIES)):
             try:
                 return self._once(change)
             except VersionConflict:
                 if not left:
                     raise
+            except Unprepared as wanted:
+                if not left:
+                    raise VersionConflict() from None
+                self._placing(change).prepare(wanted)
         raise AssertionError("unreachable")
 
     def _once(self, change: Sent) -> dict[str, Any]:
@@ -232,7 +247,7 @@ class Replicating(Writing):
         memory = Memory(change.memory, change.owner, created_at=made, updated_at=self._moment(change, made), extra=extra, **known)
         memory = memory.with_(content_hash=text.content_hash(memory.content), version=1)
         sent = memory
-        memory, secrets = self._sealed(memory)
+        memory, secrets = self._sealed(memory, ())
         if change.owner != self.access.principal:
             memory, _ = self._screened(memory, by_hand=False)
         if twin := self._twin(tx, memory):
@@ -290,7 +305,7 @@ class Replicating(Writing):
         """The memory with these fields, written; and the secrets that were found in them."""
         known = {name: value for name, value in fields.items() if name in exchange.FIELDS}
         extra = {**memory.extra, **{name: value for name, value in fields.items() if name not in exchange.FIELDS}}
-        after, secrets = self._sealed(memory.with_(**known))
+        after, secrets = self._sealed(memory.with_(**known), rows_of(tx, memory.id))
         for name in ("content", "tags", "expanded_keywords", "origin", "sealed"):
             if getattr(after, name) != getattr(memory, name):
                 known[name] = getattr(after, name)
@@ -305,7 +320,7 @@ class Replicating(Writing):
 
     def _purge(self, tx: Transaction, change: Sent, memory: Memory | None) -> _Outcome:
         if memory is not None:
-            self._erase_secrets(memory)
+            self._erase_secrets(memory, rows_of(tx, memory.id))
             receipt = tx.erase(memory.id)
             tx.append_audit(self.now(), self._actor, "purge", memory.id, receipt)
         elif tx.tombstone_of(change.owner, change.memory) is None:
@@ -330,28 +345,16 @@ class Replicating(Writing):
         name = str(change.payload.get("name") or "")
         if not name or len(name) > 200 or self.seal is None:
             raise InvalidInput("A secret needs a name, and a server that can seal.")
-        secret = str(change.payload["plain"])
-        free = self._free_name(memory, name, secret)
-        if free is not None:
-            sealed = self.seal.chain.seal(memory.owner, memory.id, free, secret)
-            tx.put_secret(memory.id, free, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+        free = self._placing(change).placed(tx, memory)
         tx.renumber(memory.id)
         return _Outcome("applied" if free == name else "merged", memory.id, own=own)
 
-    def _free_name(self, memory: Memory, name: str, secret: str) -> str | None:
-        """The name to keep a secret under; None when it is there. Two machines may have sealed different ones under the same name."""
-        rows = {each: (blob, meta) for each, blob, meta in self.store.secrets_of(self.access, memory.id)}
-        names = itertools.chain((name,), (f"{name}_{number}" for number in itertools.count(2)))
-        for each in names:
-            if each not in rows:
-                return each
-            try:
-                if self.seal is not None and self.seal.chain.open(memory.owner, memory.id, each, *rows[each]) == secret:
-                    return None
-            except BethinkError:
-                # What cannot be opened now may be another one: it is kept as well.
-                continue
-        raise AssertionError("unreachable")
+    def _placing(self, change: Sent) -> Placing:
+        """What was found out about the place of this change's secret so far."""
+        if self._seeking is None or self._seeking[0] != change.operation:
+            chain = self._chain()
+            self._seeking = change.operation, Placing(chain, str(change.payload["name"]), str(change.payload["plain"]))
+        return self._seeking[1]
 
     def opened_from_wire(self, change: Sent) -> str:
         """A secret that travelled sealed with a key that both sides have.
@@ -396,7 +399,7 @@ class Replicating(Writing):
             return
         texts = {name: value for name, value in lost.items() if name in ("content", "expanded_keywords", "tags", "origin")}
         if texts:
-            clean, secrets = self._sealed(memory.with_(**texts))
+            clean, secrets = self._sealed(memory.with_(**texts), rows_of(tx, memory.id))
             for name, one in secrets:
                 tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
             lost = {**lost, **{name: getattr(clean, name) for name in texts}}

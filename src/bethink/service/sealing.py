@@ -41,13 +41,19 @@ class Sealing(Core):
     #: Asks the server for a memory's secrets, where this store is a replica that could not keep them.
     elsewhere: Callable[[str], Mapping[str, Any]] | None = None
 
-    def _sealed(self, memory: Memory) -> tuple[Memory, Secrets]:
-        """The memory with placeholders for its secrets, and these, sealed."""
+    def _sealed(self, memory: Memory, rows: Iterable[tuple[str, bytes, Mapping[str, Any]]] | None = None) -> tuple[Memory, Secrets]:
+        """The memory with placeholders for its secrets, and these, sealed.
+
+        Args:
+            rows: the secrets that it has, where a transaction has read them; else they are read.
+        """
         from bethink.seal import detect
 
         policy = detect.Policy(self.limits.secret_threshold, self.limits.secret_allow)
         origin = _texts(memory.origin)
-        known = {name: "" for name, _, _ in self.store.secrets_of(self.access, memory.id)} if memory.sealed else {}
+        if rows is None:
+            rows = self.store.secrets_of(self.access, memory.id) if memory.sealed else ()
+        known = {name: "" for name, _, _ in rows}
         whole = memory.sensitive and not _WHOLE.fullmatch(memory.content)
         scrubbed = detect.scrub([memory.content, memory.expanded_keywords, *memory.tags, *origin], policy, known=known, whole=whole)
         if not scrubbed.secrets:
@@ -175,8 +181,8 @@ class Sealing(Core):
             for name, sealed in secrets:
                 tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
 
-    def _erase_secrets(self, memory: Memory) -> None:
-        for name, blob, meta in self.store.secrets_of(self.access, memory.id):
+    def _erase_secrets(self, memory: Memory, rows: Iterable[tuple[str, bytes, Mapping[str, Any]]] | None = None) -> None:
+        for name, blob, meta in self.store.secrets_of(self.access, memory.id) if rows is None else rows:
             if self.seal is not None:
                 self.seal.chain.erase(memory.owner, memory.id, name, blob, meta)
 

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from bethink.model import Access, Changes
 from bethink.seal.vault import VaultSettings
+from bethink.stores.postgres import PostgresStore
 from bethink.stores.sqlite import SQLiteStore
+from kit import postgres
 from kit.replicas import Machine, Server, Tapped, seal_in
 
 KEY = "11" * 32
@@ -62,3 +69,58 @@ def test_a_purge_is_taken_in_where_the_seal_has_wrong_settings(tmp_path: Path) -
         report = each.sync()
         assert report.ok, report.errors
     assert two.store.get(two.replica.access, [memory.id]) == {}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with postgres.database() as made:
+        yield made
+
+
+def test_as_many_pushes_as_connections_do_not_wait_for_each_other(url: str, tmp_path: Path) -> None:
+    """Each looks at the secrets of its memory on the connection that it has."""
+    store = PostgresStore(url, pool_size=3)
+    try:
+        server = Server(tmp_path, store=store, key=KEY)
+        owners = [f"owner{number}" for number in range(9)]
+        machines = [Machine(tmp_path, owner, server, key=KEY, principal=owner) for owner in owners]
+        for machine in machines:
+            assert machine.sync().ok
+            for number in range(4):
+                machine.say(f"the deploy token {number} is {canary()[:-1]}{number}")
+        with ThreadPoolExecutor(len(machines)) as pool:
+            reports = list(pool.map(lambda machine: machine.sync(), machines))
+        assert [report.errors for report in reports] == [{}] * len(machines)
+        for machine in machines:
+            assert machine.store.log.summary()["pending"] == 0 and machine.store.log.refused() == []
+            assert server.memories(machine.principal).secrets()["total"] == 4
+    finally:
+        store.close()
+
+
+def test_a_place_for_a_secret_is_sought_outside_of_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(tmp_path, key=KEY)
+    one, two = (Machine(tmp_path, name, server, key=KEY) for name in ("one", "two"))
+    memory = one.say("the first wording", sensitive=True)
+    for each in (one, two):
+        assert each.sync().ok
+    one.memories.revise(memory.id, Changes(content="the second wording"))
+    two.memories.revise(memory.id, Changes(content="the third wording"))
+    assert one.sync().ok
+    chain, inside = server.seal.chain, []
+
+    def watched(work: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(*args: Any, **named: Any) -> Any:
+            inside.append(server.store._db.in_transaction)  # type: ignore[attr-defined]  # of SQLite's store
+            return work(*args, **named)
+
+        return asked
+
+    for name in ("seal", "open"):
+        monkeypatch.setattr(chain, name, watched(getattr(chain, name)))
+    for each in (two, one, two):
+        assert each.sync().ok
+    assert inside and not any(inside)
+    kept = server.memories().secret(memory.id)["secrets"]
+    assert sorted(kept.values()) == ["the first wording", "the second wording", "the third wording"]
+    assert two.memories.secret(memory.id)["secrets"] == kept

@@ -224,6 +224,11 @@ class PostgresTransaction:
             (self._owner(memory), memory, name, sealed, Jsonb(dict(meta))),
         )
 
+    def secrets_of(self, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
+        """The sealed secrets of a memory: (name, sealed, meta)."""
+        rows = self._db.execute("SELECT name, sealed, meta FROM secrets WHERE memory = %s ORDER BY name", (id,)).fetchall()
+        return [(name, bytes(sealed), meta) for name, sealed, meta in rows]
+
     def scrub_revisions(self, id: str) -> None:
         self._db.execute(
             "UPDATE revisions SET note = '', before = before - ARRAY['content', 'expanded_keywords', 'tags', 'origin'] "

@@ -248,6 +248,11 @@ class SQLiteTransaction:
         if self._logs(owner):
             self.log.add(memory, owner, "secret", {"name": name})
 
+    def secrets_of(self, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
+        """The sealed secrets of a memory: (name, sealed, meta)."""
+        rows = self._db.execute("SELECT name, sealed, meta FROM secrets WHERE memory = ? ORDER BY name", (id,)).fetchall()
+        return [(name, sealed, json.loads(meta)) for name, sealed, meta in rows]
+
     def scrub_revisions(self, id: str) -> None:
         self._key(id)
         texts = ", ".join(f"'$.{name}'" for name in (*_SEARCHED, "origin") if name != "category")
