@@ -263,6 +263,31 @@ def test_a_long_file_keeps_its_links_and_sends_no_secret_over_plain_http(sides: 
     assert {one["source"] for one in remote.run(("links", _id(2)))[1]["links"]} == {_id(1007)}
 
 
+def test_an_odd_link_stops_no_other_of_its_file(sides: tuple[Side, Side]) -> None:
+    _, remote = sides
+    odd = [
+        {"target": _id(1), "type": "see_also", "note": "n" * 800},
+        {"target": _id(1), "type": "refines", "note": "n" * 200_000},
+        {"target": "i" * 200_000, "type": "refines"},
+        {"target": _id(2), "type": "depends_on"},
+    ]
+    entries = [{"id": _id(4000), "content": "An entry with odd links", "links": odd}, {"content": "Of no space", "space": "nobodys"}]
+    for side in sides:
+        Path(side.names["file"]).write_text(json.dumps(entries))
+        code, told = side.run(("import", "{file}"))
+        assert (code, told["added"], told["refused"], told["links"], told["links_without_end"]) == (2, 1, 1, 2, 2), told
+        assert [one["code"] for one in told["errors"]] == ["Forbidden"]
+        assert {one["target"] for one in side.run(("links", _id(4000)))[1]["links"]} == {_id(1), _id(2)}
+    # A note that would be read on its way stays here, and holds nothing up.
+    links = [
+        {"target": _id(1), "type": "see_also", "note": "ghp_" + "Zq8vK2mN4xR7tW1yB5cD9fG3hJ6kL0pS2uVa"},
+        {"target": _id(2), "type": "refines"},
+    ]
+    Path(remote.names["file"]).write_text(json.dumps([{"id": _id(4001), "content": "An entry with a note", "links": links}]))
+    code, told = remote.run(("import", "{file}"))
+    assert (code, told["added"], told["links"], told["links_without_end"]) == (0, 1, 1, 1), told
+
+
 def test_secrets_over_tls(sides: tuple[Side, Side], tmp_path: Path) -> None:
     """Sent to the server's seal and asked for again, as with a store here."""
     local, remote = sides

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from bethink import text
-from bethink.errors import BadTime, InvalidInput
+from bethink.errors import BadTime, BethinkError, InvalidInput
 from bethink.model import STATUSES, Draft, Filter, Memory, Mode, Query, Scope, SortBy, category_of, one_of
 
 if TYPE_CHECKING:
+    from bethink.service.importing import Entry
     from bethink.service.memories import Memories
 
 Fields = Mapping[str, Any]
@@ -113,6 +114,31 @@ def draft_of(given: Fields, here: Scope, now: datetime, **defaults: Any) -> Draf
     if (ttl := words(given, "ttl")) is not None:
         values["expires_at"] = expiry(ttl, now)
     return Draft(**values)
+
+
+def given_of(raw: Any, defaults: Fields) -> dict[str, Any]:
+    """The fields of an import's entry; with those that hold where it says nothing.
+
+    Raises:
+        BethinkError: it is none.
+    """
+    if isinstance(raw, BethinkError):
+        raise raw
+    if not isinstance(raw, dict):
+        raise InvalidInput("It is not an object.", hint='Write it as {"content": "…"}.')
+    return {**defaults, **{name: value for name, value in raw.items() if value is not None}}
+
+
+def entry_of(given: Fields, here: Scope, now: datetime) -> Entry:
+    """The entry of an import that an object describes.
+
+    Raises:
+        InvalidInput: a field has the wrong type or makes no sense.
+    """
+    from bethink.service.importing import Entry
+
+    # What has an id was judged when it was stored; judging it again would undo what people decided since.
+    return Entry(draft_of(given, here, now, verbatim=bool(given.get("id"))), edges_of(given))
 
 
 def edges_of(given: Fields) -> list[tuple[str, str, str]]:

@@ -81,10 +81,11 @@ class Core:
 
         Raises:
             NotFound: there is none, or it belongs to somebody else.
-            InvalidInput: several ids start so.
+            InvalidInput: several ids start so, or it is no text.
         """
-        plain = id.strip().lower()
-        if found := self.store.get(self.access, [id.strip()]) or self.store.get(self.access, [plain]):
+        given = text.checked(id, "id")
+        plain = given.lower()
+        if found := self.store.get(self.access, [given]) or self.store.get(self.access, [plain]):
             return next(iter(found.values()))
         if len(plain) >= 4:
             matches = self.store.resolve(self.access, plain)

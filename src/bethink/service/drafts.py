@@ -16,6 +16,8 @@ MAX_TAGS = 64
 MAX_TAG = 100
 MAX_KEYWORDS = 4000
 MAX_NAME = 500
+#: Longest note of a link, in characters.
+MAX_NOTE = 4000
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:\-]{0,127}")
 #: Sources that nobody asked to write: what they bring waits for a confirmation.
 LEARNED = frozenset({"auto-learn", "distil", "signals", "behave", "hook"})
@@ -124,6 +126,14 @@ def checked_keywords(keywords: str) -> str:
     clean = " ".join(text.checked(keywords, "expanded_keywords").split())
     if len(clean) > MAX_KEYWORDS:
         raise InvalidInput(f"expanded_keywords has {len(clean)} characters; at most {MAX_KEYWORDS} help.")
+    return clean
+
+
+def checked_note(note: str) -> str:
+    """A word about a link."""
+    clean = text.checked(note, "note")
+    if len(clean) > MAX_NOTE:
+        raise InvalidInput(f"The note has {len(clean):,} characters; a link's note has at most {MAX_NOTE:,}.", hint="Store the rest.")
     return clean
 
 

@@ -94,6 +94,21 @@ def test_import_of_what_is_no_list(run: Run, tmp_path: Path, data: bytes, says: 
     assert says in result.stderr
 
 
+def test_an_entry_that_may_not_be_stored_stops_no_other(run: Run, tmp_path: Path) -> None:
+    links = [{"target": "m-3", "type": "see_also"}, {"target": "half \ud83d", "type": "see_also"}, {"target": "a\0b", "type": "refines"}]
+    entries = [
+        {"id": "m-1", "content": "before", "links": links},
+        {"content": "of a space that is not mine", "space": "nobodys"},
+        {"id": "m-3", "content": "after", "links": [{"target": "m-1", "type": "refines", "note": "n" * 800}]},
+    ]
+    file = tmp_path / "some.json"
+    file.write_text(json.dumps(entries))
+    result = run("import", str(file), "--json")
+    told = json.loads(result.stdout)
+    assert (result.exit_code, told["added"], told["refused"], told["links"], told["links_without_end"]) == (2, 2, 1, 2, 2)
+    assert [(one["entry"], one["code"]) for one in told["errors"]] == [(2, "Forbidden")]
+
+
 def test_import_reads_an_object_lines_and_stdin(run: Run, tmp_path: Path) -> None:
     assert answered(run("import", "-", "--json", input='{"memories": [{"content": "in an object"}]}'))["added"] == 1
     lines = tmp_path / "lines.jsonl"

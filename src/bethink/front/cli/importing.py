@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from bethink import text
-from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, NotFound
+from bethink.errors import BethinkError, Forbidden, InvalidInput
 from bethink.front import fields, shapes
 from bethink.front.cli import shown, stream
 from bethink.front.cli.remote import RemoteMemories
 from bethink.model import Scope
+from bethink.service.importing import Entry, Joined, Waiting, take_in
 from bethink.service.memories import Memories
 
 #: Largest text, in bytes, and the size of the parts that it is stored in, in characters.
@@ -25,8 +26,6 @@ _TOLD = 20
 #: Entries, and characters of their contents, that are sent to a server in one request.
 _SENT_AT_ONCE, _SENT_CHARACTERS = 100, 1_000_000
 Json = dict[str, Any]
-#: (start, end, type, note) of a link.
-Edge = tuple[str, str, str, str]
 
 
 @dataclass
@@ -38,12 +37,22 @@ class Outcome:
     errors: list[Json] = field(default_factory=list)
     links: int = 0
     links_without_end: int = 0
-    #: Ids under which entries were stored that came with another: what says the same is stored once.
-    known: dict[str, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
         return self.actions["refused"]
+
+    def refused(self, number: int, problem: Json) -> None:
+        self.actions["refused"] += 1
+        if len(self.errors) < _TOLD:
+            self.errors.append({"entry": number, **problem})
+
+    def stored(self, status: Any, answer: Json) -> None:
+        """Counts what became of an entry that said to have this status."""
+        self.actions[answer["action"]] += 1
+        self.actions["superseding"] += bool(answer["superseded"])
+        self.actions["sealed"] += bool(answer["sealed"])
+        self.actions["quarantined"] += answer["status"] == "quarantined" and status != "quarantined"
 
     def shape(self) -> Json:
         counts = {name: self.actions[name] for name in ("added", "merged", "superseding", "quarantined", "sealed", "refused")}
@@ -80,113 +89,83 @@ def import_file(memories: Memories, name: str, here: Scope, defaults: Json, *, i
         StoreError, SealError: the store or the seal is in trouble; importing again goes on where it ended.
     """
     outcome = Outcome()
-    edges: list[Edge] = []
     with _open(name) as file, _Progress() as progress:
-        entries = enumerate(_parts(file, name) if is_text else _entries(file, name), 1)
+        entries = _parts(file, name) if is_text else _entries(file, name)
         if isinstance(memories, RemoteMemories):
-            _send_all(memories, entries, here, defaults, outcome, edges, progress)
+            _send_all(memories, entries, here, defaults, outcome, progress)
         else:
-            for number, entry in entries:
-                _store(memories, number, entry, here, defaults, outcome, edges)
-                progress(number)
-    edges = [(source, outcome.known.get(target, target), kind, note) for source, target, kind, note in edges]
-    made = memories.link_all(edges) if isinstance(memories, RemoteMemories) else (_joined(memories, edge) for edge in edges)
-    outcome.links = sum(made)
-    outcome.links_without_end = len(edges) - outcome.links
+            for one in take_in(memories, _drafted(memories, entries, here, defaults, outcome)):
+                if isinstance(one, Joined):
+                    outcome.links += one.made
+                    outcome.links_without_end += one.without_end
+                    continue
+                if isinstance(one.answer, BethinkError):
+                    outcome.refused(one.number, shapes.error(one.answer))
+                elif isinstance(one.entry, Entry):
+                    outcome.stored(one.entry.draft.status, shapes.stored(one.answer))
+                progress(one.number)
     outcome.errors.sort(key=lambda problem: problem["entry"])
     return outcome
 
 
-def _store(memories: Memories, number: int, entry: Any, here: Scope, defaults: Json, outcome: Outcome, edges: list[Edge]) -> None:
-    try:
-        given = _given(entry, defaults, outcome)
-        # What has an id was judged when it was stored; judging it again would undo what people decided since.
-        answer = memories.remember(fields.draft_of(given, here, memories.now(), verbatim=bool(entry.get("id"))))
-    except (InvalidInput, Conflict, NotFound) as error:
-        _refused(outcome, number, shapes.error(error))
-        return
-    _stored(outcome, entry, shapes.stored(answer), edges)
-
-
-def _send_all(
-    memories: RemoteMemories,
-    entries: Iterable[tuple[int, Any]],
-    here: Scope,
-    defaults: Json,
-    outcome: Outcome,
-    edges: list[Edge],
-    progress: _Progress,
-) -> None:
-    """As `_store`, many in one request."""
-    waiting: list[tuple[int, Json, Json]] = []
-    size = 0
-
-    def send() -> None:
-        for (number, entry, _), answer in zip(waiting, memories.send([given for _, _, given in waiting]) if waiting else (), strict=True):
-            if "error" in answer:
-                _refused(outcome, number, answer)
-            else:
-                _stored(outcome, entry, answer, edges)
-            progress(number)
-        waiting.clear()
-
-    for number, entry in entries:
+def _drafted(memories: Memories, entries: Iterable[Any], here: Scope, defaults: Json, outcome: Outcome) -> Iterator[Entry | BethinkError]:
+    for raw in entries:
         try:
-            given = _given(entry, defaults, outcome)
-            scope = fields.scope_of(given, here)
-            memories.must_be_sendable(given)
-        except (InvalidInput, Forbidden) as error:
-            _refused(outcome, number, shapes.error(error))
-            continue
-        given |= {"scope": scope.kind, "project": scope.project, "task": scope.task}
-        given.pop("links", None)
-        waiting.append((number, entry, given))
-        size += len(str(given.get("content", "")))
-        if len(waiting) == _SENT_AT_ONCE or size > _SENT_CHARACTERS:
+            yield fields.entry_of(_given(raw, defaults, outcome), here, memories.now())
+        except InvalidInput as error:
+            yield error
+
+
+def _send_all(memories: RemoteMemories, entries: Iterable[Any], here: Scope, defaults: Json, outcome: Outcome, progress: _Progress) -> None:
+    """As `take_in`, many in one request; edges of entries that are in several are made at the end."""
+    batch: list[tuple[int, Json]] = []
+    size = 0
+    with Waiting() as waiting:
+
+        def send() -> None:
+            for (number, given), answer in zip(batch, memories.send([_without_links(given) for _, given in batch]), strict=True):
+                if "error" in answer:
+                    outcome.refused(number, answer)
+                else:
+                    outcome.stored(given.get("status"), answer)
+                    id = given.get("id")
+                    waiting.add(number, id if isinstance(id, str) else None, answer["id"], fields.edges_of(given))
+                progress(number)
+            batch.clear()
+
+        for number, raw in enumerate(entries, 1):
+            try:
+                given = _given(raw, defaults, outcome)
+                scope = fields.scope_of(given, here)
+                memories.must_be_sendable(given)
+            except (InvalidInput, Forbidden) as error:
+                outcome.refused(number, shapes.error(error))
+                continue
+            batch.append((number, {**given, "scope": scope.kind, "project": scope.project, "task": scope.task}))
+            size += len(str(given.get("content", "")))
+            if len(batch) == _SENT_AT_ONCE or size > _SENT_CHARACTERS:
+                send()
+                size = 0
+        if batch:
             send()
-            size = 0
-    send()
+        edges = [edge for _, many in waiting for edge in many]
+    outcome.links = sum(memories.link_all(edges))
+    outcome.links_without_end = len(edges) - outcome.links
 
 
-def _given(entry: Any, defaults: Json, outcome: Outcome) -> Json:
-    """An entry's fields.
+def _without_links(given: Json) -> Json:
+    return {name: value for name, value in given.items() if name != "links"}
+
+
+def _given(raw: Any, defaults: Json, outcome: Outcome) -> Json:
+    """An entry's fields; what means nothing is counted.
 
     Raises:
         BethinkError: it is none.
     """
-    if isinstance(entry, BethinkError):
-        raise entry
-    if not isinstance(entry, dict):
-        raise InvalidInput("It is not an object.", hint='Write it as {"content": "…"}.')
-    outcome.ignored.update(fields.unknown(entry, fields.DRAFT_FIELDS, exported=True))
-    return {**defaults, **{name: value for name, value in entry.items() if value is not None}}
-
-
-def _refused(outcome: Outcome, number: int, problem: Json) -> None:
-    outcome.actions["refused"] += 1
-    if len(outcome.errors) < _TOLD:
-        outcome.errors.append({"entry": number, **problem})
-
-
-def _stored(outcome: Outcome, entry: Json, answer: Json, edges: list[Edge]) -> None:
-    """Counts what became of an entry; notes the edges that start at it."""
-    outcome.actions[answer["action"]] += 1
-    outcome.actions["superseding"] += bool(answer["superseded"])
-    outcome.actions["sealed"] += bool(answer["sealed"])
-    outcome.actions["quarantined"] += answer["status"] == "quarantined" and entry.get("status") != "quarantined"
-    given = entry.get("id")
-    if isinstance(given, str) and given != answer["id"]:
-        outcome.known[given] = answer["id"]
-    edges += [(answer["id"], *edge) for edge in fields.edges_of(entry)]
-
-
-def _joined(memories: Memories, edge: Edge) -> bool:
-    """Joins what is there; the other end of a link may not have been exported."""
-    try:
-        memories.link(*edge)
-    except (NotFound, InvalidInput, Conflict):
-        return False
-    return True
+    given = fields.given_of(raw, defaults)
+    outcome.ignored.update(fields.unknown(raw, fields.DRAFT_FIELDS, exported=True))
+    return given
 
 
 def _open(name: str) -> BinaryIO:

@@ -123,11 +123,16 @@ class Candidate(Asked):
 class NewLink(Asked):
     target_id: Name
     link_type: Literal[LINK_TYPES] = "see_also"  # type: ignore[valid-type]  # the names of the model, not written twice
-    note: Name = ""
+    note: Words = ""
 
 
-class NewEdge(NewLink):
-    source_id: Name
+class NewEdge(Asked):
+    """One of many: the service judges each alone, so that an odd one does not stop the others."""
+
+    source_id: Words
+    target_id: Words
+    link_type: Words = Field(default="see_also", description="As in `POST /api/memories/{id}/links`.")
+    note: Words = ""
 
 
 class NewEdges(Asked):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -16,11 +16,12 @@ import ijson
 from fastapi import Query, Request
 from starlette.responses import Response, StreamingResponse
 
-from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, NotFound
+from bethink.errors import BethinkError, InvalidInput
 from bethink.front import fields, shapes
 from bethink.front.http.deps import Filter, Reads, Tag, When, Writes, router, server_of
 from bethink.front.http.idempotency import PART, Once
 from bethink.model import Filter as Where
+from bethink.service import importing
 from bethink.service.memories import Memories
 
 routes = router("files")
@@ -134,13 +135,17 @@ async def import_(memories: Writes, request: Request) -> Response:
 
 
 def _store_all(memories: Memories, file: IO[bytes], answers: IO[bytes], once: Once | None) -> None:
-    """Stores every entry, then joins what they say is joined: the other end of a link may come later in the file."""
+    """Writes one answer for each entry; with its edges, which are made last."""
     with SpooledTemporaryFile(_IN_MEMORY) as stored:
-        known: dict[str, str] = {}
-        for entry in entries(file):
-            stored.write(_dumped(_stored(memories, entry, known)) + b"\n")
+        told = importing.take_in(memories, _drafted(memories, file))
+        first: importing.Taken | importing.Joined | None = None
+        for first in told:
+            if isinstance(first, importing.Joined):
+                # The first edges are made: every entry is stored.
+                break
+            stored.write(_dumped(_shape(first)) + b"\n")
         stored.seek(0)
-        for part in _array(_joined(memories, json.loads(line), known) for line in stored):
+        for part in _array(_answered(stored, first, told)):
             answers.write(part)
     if once:
         answers.seek(0)
@@ -173,43 +178,33 @@ def entries(file: IO[bytes]) -> Iterator[Any]:
                 yield error
 
 
-def _stored(memories: Memories, entry: Any, known: dict[str, str]) -> Json:
-    """What became of an entry; with the edges that it names, which are still to be made.
-
-    Args:
-        known: the ids under which entries were stored that came with another; what says the same is stored once.
-    """
-    try:
-        if isinstance(entry, BethinkError):
-            raise entry
-        if not isinstance(entry, dict):
-            raise InvalidInput("It is not an object.", hint='Write it as {"content": "…"}.')
-        given = {"source": "import", **{name: value for name, value in entry.items() if value is not None}}
-        # What has an id was judged when it was stored.
-        draft = fields.draft_of(given, memories.here, memories.now(), verbatim=bool(entry.get("id")))
-        stored = memories.remember(draft)
-    except (InvalidInput, Conflict, NotFound) as error:
-        return shapes.error(error)
-    kept = stored.memory
-    if draft.id and draft.id != kept.id:
-        known[draft.id] = kept.id
-    shape = {"id": kept.id, "category": kept.category, "importance": kept.importance, "action": stored.action, "status": kept.status}
-    shape.update(superseded=list(stored.superseded), sealed=list(stored.sealed))
-    edges = fields.edges_of(entry)
-    return {**shape, **({"edges": edges} if edges else {})}
+def _drafted(memories: Memories, file: IO[bytes]) -> Iterator[importing.Entry | BethinkError]:
+    for raw in entries(file):
+        try:
+            yield fields.entry_of(fields.given_of(raw, {"source": "import"}), memories.here, memories.now())
+        except InvalidInput as error:
+            yield error
 
 
-def _joined(memories: Memories, shape: Json, known: dict[str, str]) -> Json:
-    """The answer to an entry, once its edges are made. The other end of one may not have been exported."""
-    edges = shape.pop("edges", None)
-    if edges is None:
-        return shape
-    made = 0
-    for target, kind, note in edges:
-        with suppress(InvalidInput, Conflict, NotFound, Forbidden):
-            memories.link(shape["id"], known.get(target, target), kind, note)
-            made += 1
-    return {**shape, "links": made, "links_without_end": len(edges) - made}
+def _shape(one: importing.Taken) -> Json:
+    """What became of an entry."""
+    if isinstance(one.answer, BethinkError):
+        return shapes.error(one.answer)
+    kept = one.answer.memory
+    shape = {"id": kept.id, "category": kept.category, "importance": kept.importance, "action": one.answer.action, "status": kept.status}
+    return {**shape, "superseded": list(one.answer.superseded), "sealed": list(one.answer.sealed)}
+
+
+def _answered(
+    stored: IO[bytes], edges: importing.Taken | importing.Joined | None, more: Iterator[importing.Taken | importing.Joined]
+) -> Iterator[Json]:
+    """The answers to the entries, with how many of their edges were made; both in the order of the entries."""
+    for number, line in enumerate(stored, 1):
+        shape = json.loads(line)
+        if isinstance(edges, importing.Joined) and edges.number == number:
+            shape.update(links=edges.made, links_without_end=edges.without_end)
+            edges = next(more, None)
+        yield shape
 
 
 def _array(shapes_: Iterator[Json]) -> Iterator[bytes]:
