@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from bethink.warm.server import WarmServer
     from bethink.warm.spot import Spot
 
+#: What a replica's store calls itself beside others that use the same Vault.
+_MACHINE = "machine"
+
 
 def open_memories(
     path: str | Path | None = None,
@@ -63,7 +66,7 @@ def open_memories(
         store,
         access_of(store, settings) if settings["MEMORY_API_KEY"] else member_of(store, settings),
         embedder=embedder if with_embedder else None,
-        seal=seal_of(settings),
+        seal=seal_of(settings, store),
         writer=writer,
         here=Scope.of(project),
         limits=limits_of(settings),
@@ -145,7 +148,8 @@ def replica_of(settings: Settings) -> Replica:
     from bethink.stores.sqlite import SQLiteStore
     from bethink.sync.replica import Replica
 
-    return Replica(SQLiteStore(settings.database), settings["MEMORY_USER"], seal=seal_of(settings))
+    store = SQLiteStore(settings.database)
+    return Replica(store, settings["MEMORY_USER"], seal=seal_of(settings, store))
 
 
 def peer_of(settings: Settings) -> HttpPeer:
@@ -238,8 +242,16 @@ def warm_server(settings: Settings, embedder: Embedder | None, on_turn: Callable
     return WarmServer(spot_of(settings), open_for_all, embedder, on_turn)
 
 
-def seal_of(settings: Settings) -> LazySeal:
-    """What secrets are sealed with; keys are read or made when the first secret comes."""
+def seal_of(settings: Settings, store: Store | None = None) -> LazySeal:
+    """What secrets are sealed with; keys are read or made when the first secret comes.
+
+    Args:
+        store: the opened store, where the caller has it.
+    """
+    machine: str | None = None
+    if store is not None and settings["VAULT_ADDR"] and is_replica(settings):
+        # Now, as the first secret may come inside a transaction.
+        machine = _machine_of(store, settings)
 
     from bethink.service.sealing import LazySeal
 
@@ -255,19 +267,27 @@ def seal_of(settings: Settings) -> LazySeal:
                 role=settings["VAULT_ROLE"],
                 mount=settings["VAULT_MOUNT"],
                 prefix=settings["VAULT_PREFIX"],
-                replica=_replica_name(settings) if is_replica(settings) else None,
+                replica=machine or (_machine_of(store_of(settings), settings) if is_replica(settings) else None),
             )
         return chain.build(settings.home, encryption_key=settings["MEMORY_ENCRYPTION_KEY"], vault=vault)
 
     return LazySeal(build)
 
 
-def _replica_name(settings: Settings) -> str:
-    """A name for this machine's store, among others that use the same Vault."""
-    import os
-    from binascii import crc32
+def _machine_of(store: Store, settings: Settings) -> str:
+    """A name for this store among others that use the same Vault. Made once and kept in it: a machine's own name may change."""
+    import secrets
 
-    return f"{settings.client}-{crc32(os.fsencode(settings.database.absolute())):08x}"
+    from bethink.model import Access
+    from bethink.stores.base import ReplicaStore
+
+    if not isinstance(store, ReplicaStore):
+        raise ConfigError("A replica's store is a SQLite file.", hint="Unset DATABASE_URL or MEMORY_API_KEY.")
+    if (found := store.log.fact(_MACHINE)) is None:
+        with store.write(Access.local(settings["MEMORY_USER"])) as tx:
+            found = tx.log.fact(_MACHINE) or secrets.token_hex(8)
+            tx.log.put_fact(_MACHINE, found)
+    return str(found)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hvac.exceptions import InvalidPath
 
+from bethink import Draft, open_memories
+from bethink.config import load
 from bethink.errors import SealDenied
 from bethink.model import Changes
 from bethink.seal.vault import VaultSeal, VaultSettings
@@ -112,3 +114,40 @@ def test_a_key_that_was_replaced_costs_no_machine_a_secret(bao: openbao.Bao, pre
     assert two.sync().ok
     assert list(two.memories.secret(id)["secrets"].values()) == [token.secret]
     assert standing(two.replica, tmp_path / "none.json", is_on=True, now=two.clock())["secrets_missing"] == 0
+
+
+def test_a_purge_reaches_the_vault_after_the_machine_was_renamed(
+    bao: openbao.Bao, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = [canary for seed in (63, 64) for canary in flock(seed=seed) if canary.kind == "github token"]
+    environment = {
+        "MEMORY_HOME": str(tmp_path),
+        "VAULT_ADDR": bao.addr,
+        "VAULT_TOKEN": bao.root,
+        "VAULT_PREFIX": prefix,
+        "MEMORY_API_URL": "http://127.0.0.1:9",
+        "MEMORY_API_KEY": "a-key-of" + "-no-server",
+    }
+    monkeypatch.setattr("platform.node", lambda: "before")
+    settings = load(environment=environment)
+    with open_memories(settings=settings, with_embedder=False) as memories:
+        first, second = (memories.remember(Draft(token.sentence)).memory for token in tokens)
+        name = memories.store.secrets_of(memories.access, second.id)[0][0]
+        # As an earlier version called the place.
+        old = VaultSeal(vault(bao, prefix, "before-0123abcd")).seal("local", second.id, name, tokens[1].secret)
+        with memories.store.write(memories.access) as tx:
+            tx.put_secret(second.id, name, old.blob, dict(old.meta))
+        places = [str(memories.store.secrets_of(memories.access, one.id)[0][2]["path"]) for one in (first, second)]
+    assert "before" not in places[0] and "before" in places[1]
+    monkeypatch.setattr("platform.node", lambda: "after")
+    with open_memories(settings=load(environment=environment), with_embedder=False) as memories:
+        for one, token, place in zip((first, second), tokens, places, strict=True):
+            assert list(memories.secret(one.id)["secrets"].values()) == [token.secret]
+            assert fields(bao, place)
+            memories.forget(one.id)
+            memories.purge(one.id)
+            with pytest.raises(InvalidPath):
+                fields(bao, place)
+        again = memories.remember(Draft(tokens[0].sentence)).memory
+        place = str(memories.store.secrets_of(memories.access, again.id)[0][2]["path"])
+        assert place.split("/")[:4] == places[0].split("/")[:4]

@@ -169,7 +169,7 @@ class VaultSeal:
 
     def erase(self, owner: str, memory: str, name: str, blob: bytes, meta: Mapping[str, Any]) -> None:
         mount, path = self._own_place(owner, memory, meta)
-        if self._settings.replica and not self.is_current(meta):
+        if self._settings.replica and f"/{_REPLICAS}/" not in f"/{path}":
             # From the time before this machine replicated: its server may keep its own in the same place.
             return
         field = _field(name, meta)
