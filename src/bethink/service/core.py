@@ -81,11 +81,10 @@ class Core:
 
         Raises:
             NotFound: there is none, or it belongs to somebody else.
-            InvalidInput: several ids start so, or it is no text.
+            InvalidInput: several ids start so.
         """
-        given = text.checked(id, "id")
-        plain = given.lower()
-        if found := self.store.get(self.access, [given]) or self.store.get(self.access, [plain]):
+        plain = id.strip().lower()
+        if found := self.store.get(self.access, [id.strip()]) or self.store.get(self.access, [plain]):
             return next(iter(found.values()))
         if len(plain) >= 4:
             matches = self.store.resolve(self.access, plain)

@@ -65,7 +65,7 @@ def test_an_odd_edge_of_many_stops_no_other(world: World) -> None:
     told = world.client.post("/api/links", content=json.dumps({"links": links}), headers=mine)
     assert told.status_code == 200, told.text
     assert [each.get("code", "made") for each in told.json()["links"]] == [
-        *("made", "InvalidInput", "InvalidInput", "NotFound", "InvalidInput", "made"),
+        *("made", "InvalidInput", "NotFound", "NotFound", "InvalidInput", "made"),
     ]
     alone = {"target_id": other, "note": "n" * (MAX_NOTE + 1)}
     assert world.client.post(f"/api/memories/{one}/links", json=alone, headers=mine).status_code == 422
