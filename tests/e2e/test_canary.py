@@ -43,7 +43,8 @@ def through_python(home: Path, canaries: list[Canary]) -> str:
             memories.remember(
                 Draft(f"{canary.kind} in a tag", tags=(canary.secret.replace("\n", " ")[:90],), expanded_keywords=canary.sentence)
             )
-            memories.remember(Draft(f"{canary.kind} in an origin", origin={"file": "notes.md", "quote": canary.sentence}))
+            other = memories.remember(Draft(f"{canary.kind} in an origin", origin={"file": "notes.md", "quote": canary.sentence})).memory
+            memories.link(kept.id, other.id, "see_also", canary.sentence)
         answered = [memories.recall(Query(canary.kind)) for canary in canaries]
     return repr(answered)
 
@@ -54,9 +55,21 @@ def through_commands(home: Path, canaries: list[Canary]) -> str:
     out.append(run(home, "add", "--stdin-jsonl", stdin=lines))
     out.append(run(home, "add", "--stdin-jsonl", stdin='{"content": ' + json.dumps(canaries[2].sentence) + ', "nonsense": 1'))
     entries = home.parent / "entries.json"
-    entries.write_text(json.dumps([{"content": f"Imported. {canary.sentence}"} for canary in canaries]))
+    ids = [f"0199f3c2-7b1e-7000-8000-{number:012}" for number in range(len(canaries) + 1)]
+    imported = [
+        {
+            "id": ids[number],
+            "content": f"Imported. {canary.sentence}",
+            "links": [{"target": ids[-1], "type": "see_also", "note": canary.sentence}],
+        }
+        for number, canary in enumerate(canaries)
+    ]
+    entries.write_text(json.dumps([*imported, {"id": ids[-1], "content": "What they have in common."}]))
     out.append(run(home, "import", str(entries), "--json"))
     entries.unlink()
+    out.append(run(home, "link", ids[0], ids[1], "--type", "supports", "--note", canaries[0].sentence))
+    assert '"links": 0' not in out[-2] and "rror" not in out[-1], out[-2:]
+    out.append(run(home, "why", ids[0], "--json"))
     out.extend(
         run(home, *words) for words in (("list", "--json"), ("export", "--json"), ("recall", "key token password", "--json"), ("stats",))
     )
@@ -66,7 +79,7 @@ def through_commands(home: Path, canaries: list[Canary]) -> str:
 
 
 def through_mcp(home: Path, canaries: list[Canary]) -> str:
-    with Bare(home) as server:
+    with Bare(home, "--tools", "all") as server:
         server.shake()
         out = []
         for canary in canaries:
@@ -74,6 +87,10 @@ def through_mcp(home: Path, canaries: list[Canary]) -> str:
             out.append(json.dumps(stored))
             id = stored["structuredContent"]["id"]
             out.append(json.dumps(server.tool("memory_update", id=id, content=f"Again: {canary.sentence}")))
+            other = server.tool("memory_store", content=f"A note beside {canary.kind}")["structuredContent"]["id"]
+            linked = server.tool("memory_link", source=id, target=other, type="see_also", note=canary.sentence)
+            assert not linked.get("isError"), linked
+            out.append(json.dumps(linked))
             out.append(json.dumps(server.tool("memory_recall", context=canary.kind)))
             out.append(json.dumps(server.tool("memory_get", id=id)))
         out.append(json.dumps(server.tool("memory_list", limit=50)))

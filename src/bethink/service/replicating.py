@@ -15,6 +15,7 @@ from bethink.model import LINK_TYPES, STATUSES, TRUSTS, Memory, Revision, catego
 from bethink.service import drafts
 from bethink.service.core import Writer
 from bethink.service.placing import Placing, Unprepared, rows_of
+from bethink.service.sealing import redacted
 from bethink.service.writing import Writing
 from bethink.stores.base import Transaction
 
@@ -338,7 +339,9 @@ class Replicating(Writing):
         elif tx.get(target) is None:
             raise NotFound(f"The memory {target} that this one is linked with is not on the server.", hint="It is sent again later.")
         else:
-            tx.add_link(exchange.link_in(memory.id, {**change.payload, "target": target}))
+            link = exchange.link_in(memory.id, {**change.payload, "target": target})
+            # A replica may be older, or find less.
+            tx.add_link(replace(link, note=redacted(link.note, self.limits)))
         return outcome
 
     def _secret(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> _Outcome:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from bethink import text
 from bethink.errors import BethinkError, NotFound, SealUnavailable
-from bethink.model import Filter, Memory
+from bethink.model import Filter, Link, Memory
 from bethink.service.core import Core
 
 if TYPE_CHECKING:
     from bethink.seal.base import Sealed
     from bethink.seal.chain import Chain, Moved, Row
+    from bethink.service.core import Limits
 
 #: What stands for a content that is sealed as a whole; each wording of it has a name of its own.
 _WHOLE = re.compile(r"\[REDACTED:(content(?:_\d+)?)\]")
@@ -136,16 +137,19 @@ class Sealing(Core):
     def seal_missed(self) -> int:
         """Looks through everything stored for secrets that were not recognised when it was written, and seals them.
 
-        Answers how many memories were changed; their histories lose the texts that held the secrets.
+        Answers how many memories were changed; their histories lose the texts that held the secrets. Notes of edges only lose theirs.
         """
         changed = 0
         every = Filter(statuses=())
         for where in (every, replace(every, deleted=True)):
             for memory in self.store.walk(self.access, where, self.now()):
                 clean, secrets = self._sealed(memory)
+                links = self._telling_links(memory)
                 if secrets:
                     self._seal_afterwards(memory, clean, secrets)
-                    changed += 1
+                for link in links:
+                    self._retell(link)
+                changed += bool(secrets or links)
         return changed
 
     def secrets(self) -> dict[str, Any]:
@@ -173,6 +177,16 @@ class Sealing(Core):
                 moved.release()
             yield moved
 
+    def _telling_links(self, memory: Memory) -> list[Link]:
+        """Edges that start at a memory and whose notes hold secrets."""
+        links = self.store.links_of(self.access, [memory.id])
+        return [link for link in links if link.source == memory.id and redacted(link.note, self.limits) != link.note]
+
+    def _retell(self, link: Link) -> None:
+        with self.store.write(self.access) as tx:
+            if tx.remove_link(link.source, link.target, link.type):
+                tx.add_link(replace(link, note=redacted(link.note, self.limits)))
+
     def _seal_afterwards(self, memory: Memory, clean: Memory, secrets: Secrets) -> None:
         fields = {name: getattr(clean, name) for name in ("content", "expanded_keywords", "tags", "origin", "sealed", "content_hash")}
         with self.store.write(self.access) as tx:
@@ -185,6 +199,15 @@ class Sealing(Core):
         for name, blob, meta in self.store.secrets_of(self.access, memory.id) if rows is None else rows:
             if self.seal is not None:
                 self.seal.chain.erase(memory.owner, memory.id, name, blob, meta)
+
+
+def redacted(note: str, limits: Limits) -> str:
+    """What is said about an edge, with placeholders for secrets: an edge has no place to keep them."""
+    if not note:
+        return note
+    from bethink.seal import detect
+
+    return detect.scrub([note], detect.Policy(limits.secret_threshold, limits.secret_allow)).texts[0]
 
 
 def _texts(value: Any) -> list[str]:

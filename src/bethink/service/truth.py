@@ -9,6 +9,7 @@ from datetime import datetime
 from bethink.errors import Conflict, InvalidInput, NotFound
 from bethink.model import LINK_TYPES, Filter, Link, Memory, Revision, one_of
 from bethink.service.core import Core, restored
+from bethink.service.sealing import redacted
 from bethink.stores.base import AuditEntry, Transaction
 
 
@@ -38,7 +39,7 @@ class Truth(Core):
     """The part of `Memories` that knows how things came to be as they are."""
 
     def link(self, source: str, target: str, type: str, note: str = "") -> Link:
-        """Joins two memories by a typed edge; joining them twice is no error.
+        """Joins two memories by a typed edge; joining them twice is no error. Placeholders stand in the note for secrets.
 
         Raises:
             NotFound: an end does not exist or is not yours.
@@ -49,7 +50,7 @@ class Truth(Core):
         if one.id == other.id:
             raise InvalidInput("A memory cannot be linked with itself.")
         now = self.now()
-        edge = Link(one.id, other.id, kind, now, note)
+        edge = Link(one.id, other.id, kind, now, redacted(note, self.limits))
         with self.store.write(self.access) as tx:
             if kind == "supersedes":
                 if self._reaches(tx, other.id, one.id):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bethink.model import Access, Changes
+from bethink.model import Access, Changes, Link
 from bethink.seal.vault import VaultSettings
 from bethink.stores.postgres import PostgresStore
 from bethink.stores.sqlite import SQLiteStore
@@ -124,3 +124,21 @@ def test_a_place_for_a_secret_is_sought_outside_of_transactions(tmp_path: Path, 
     kept = server.memories().secret(memory.id)["secrets"]
     assert sorted(kept.values()) == ["the first wording", "the second wording", "the third wording"]
     assert two.memories.secret(memory.id)["secrets"] == kept
+
+
+def test_the_note_of_an_edge_is_looked_through_where_it_comes_in(tmp_path: Path) -> None:
+    server = Server(tmp_path, key=KEY)
+    one = Machine(tmp_path, "one", server, key=KEY, wrap=Tapped)
+    first, second, third = (one.say(f"memory {number}") for number in range(3))
+    assert one.memories.link(first.id, second.id, "supports", f"as {canary()} shows").note == "as [REDACTED:github_pat] shows"
+    # As an earlier version kept and sent it.
+    with one.store.write(one.replica.access) as tx:
+        tx.add_link(Link(first.id, third.id, "see_also", one.clock(), f"once {canary()}"))
+    assert one.sync().ok
+    there = server.store.links_of(Access.local("ann"), [first.id])
+    assert sorted(link.note for link in there) == ["as [REDACTED:github_pat] shows", "once [REDACTED:github_pat]"]
+    # What was kept before is found by `bethink secrets scan`.
+    assert one.memories.seal_missed() == 1 and one.memories.seal_missed() == 0
+    assert canary() not in str(one.store.links_of(one.replica.access, [first.id]))
+    assert one.sync(verify=True).ok and one.store.log.summary()["pending"] == 0
+    assert len(server.store.links_of(Access.local("ann"), [first.id])) == 2
