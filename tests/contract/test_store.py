@@ -329,8 +329,24 @@ class TestWords:
     def test_no_text_raises(self, store: Store, text: str) -> None:
         if not store.projects(ANN):
             put(store, memory("something", scope="p"))
-        for plan in (Plan(text, "", Filter(), NOW), Plan("", text, Filter(), NOW, vector=EMBEDDER.vector("x"), with_vectors=True)):
+        for plan in (
+            Plan(text, "", Filter(), NOW),
+            Plan("", text, Filter(), NOW, vector=EMBEDDER.vector("x"), with_vectors=True),
+            Plan(text, "", Filter(), NOW, nearly=True),
+        ):
             store.search(ANN, plan)
+
+    def test_what_shares_several_common_words_is_near(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each of the words is in so many memories that no question could afford to look at all of them."""
+        # PostgreSQL looks through so few rows one by one.
+        monkeypatch.setattr("bethink.stores.postgres.search.FEW_ROWS", 0)
+        subjects = ("The frontend meeting of week", "Letters written on day", "A talk about Svelte in room")
+        put(store, *(memory(f"{subject} {number}") for subject in subjects for number in range(300)))
+        put(store, memory("The frontend is written in React."))
+        asked = Plan("The frontend is written in Svelte.", "", Filter(), NOW, k=6, nearly=True)
+        assert "The frontend is written in React." in [one.memory.content for one in store.search(ANN, asked).candidates]
+        single = Plan("frontend", "", Filter(), NOW, k=6, nearly=True)
+        assert len(store.search(ANN, single).candidates) == 6
 
     @SAME_STORE
     @given(st.text(st.characters(categories=["L", "N"], max_codepoint=0x24F), min_size=1, max_size=12))

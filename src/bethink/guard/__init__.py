@@ -18,7 +18,7 @@ from bethink.guard.compare import OTHER, compare
 from bethink.guard.labels import labelled_apart
 from bethink.guard.lexicon import COPULA, LIGHT
 from bethink.guard.reading import Clause, read
-from bethink.guard.sieve import alike, related, sentences
+from bethink.guard.sieve import Words, alike, overlap, related, sentences
 from bethink.guard.values import Finding
 from bethink.model import Memory, Verdict
 from bethink.text import content_hash
@@ -33,6 +33,11 @@ UPDATE = 0.75
 _LASTING = frozenset({"summaries", "entities", "relations"})
 #: Statements of one text that are compared with each of another's; the rest only when they are equal.
 _COMPARED = 8
+#: Of how many memories the statements are read.
+_READ = 4
+#: What having all the words in common counts for beside a cosine; and how much of either there must be (corrections have .36 and more).
+_BY_WORDS = 0.9
+_LEAST = 0.25
 #: How sure a correction of one statement of many must be: among many, two that are alike by chance are found more often.
 _PLAIN = 0.8
 
@@ -73,7 +78,7 @@ def judge(new: str, neighbours: Sequence[Neighbour], *, noop: float = NOOP, upda
         if content_hash(neighbour.memory.content) == wanted:
             return Verdict("NOOP", 1.0, neighbour.memory, "It says the same.")
     words = sentences(new)
-    near = [neighbour for neighbour in neighbours if related(words, sentences(neighbour.memory.content))]
+    near = _nearest(words, neighbours)
     statements = read(new) if near else ()
     judged = [_against(new, statements, neighbour) for neighbour in near]
     same = [one for one in judged if one.finding.kind == "same" and one.finding.strength >= noop]
@@ -90,6 +95,18 @@ def judge(new: str, neighbours: Sequence[Neighbour], *, noop: float = NOOP, upda
         return Verdict("ADD", part.similarity, part.neighbour.memory, f"It corrects a part of what is known: {part.finding.reason}")
     nearest = max((*(one.similarity for one in judged), *(one.similarity or 0.0 for one in neighbours)), default=0.0)
     return Verdict("ADD", nearest, reason="Nothing known says the same or is corrected by it.")
+
+
+def _nearest(words: Sequence[Words], neighbours: Sequence[Neighbour]) -> list[Neighbour]:
+    """Those that may be about the same, at most `_READ`: reading one takes longer than finding it."""
+    known = [(neighbour, sentences(neighbour.memory.content)) for neighbour in neighbours]
+    near = [
+        (max(neighbour.similarity or 0.0, _BY_WORDS * overlap(words, theirs)), neighbour)
+        for neighbour, theirs in known
+        if related(words, theirs)
+    ]
+    best = sorted(near, key=lambda pair: -pair[0])[:_READ]
+    return [neighbour for nearness, neighbour in best if neighbour.similarity is None or nearness >= _LEAST]
 
 
 def _order(one: _Judged) -> tuple[float, float, float]:

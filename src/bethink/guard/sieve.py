@@ -44,8 +44,13 @@ def related(new: Sequence[Words], old: Sequence[Words]) -> bool:
 
 def alike(new: Sequence[Words], old: Sequence[Words]) -> bool:
     """Whether one of two longer texts may repeat the other; true when that cannot be told."""
+    return overlap(new, old) >= _MOST
+
+
+def overlap(new: Sequence[Words], old: Sequence[Words]) -> float:
+    """The share of the telling words of the one with fewer that the other has as well; 1 when that cannot be told."""
     mine, others = frozenset().union(*new), frozenset().union(*old)
-    return not mine or not others or len(mine & others) >= _MOST * min(len(mine), len(others))
+    return len(mine & others) / min(len(mine), len(others)) if mine and others else 1.0
 
 
 def _words(piece: str) -> Words:

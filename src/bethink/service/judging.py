@@ -12,17 +12,22 @@ from bethink.service.core import Core
 from bethink.stores.base import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     import numpy.typing as npt
 
     from bethink.rank import Candidate
 
+    Vector = npt.NDArray[np.float32]
+
 #: Old memories that a new one is compared with.
 NEIGHBOURS = 6
 #: A question for neighbours is asked with the beginning of a long content.
 _ASKED = 1500
+#: Up to so many characters neighbours are looked for by meaning, too. What is longer shares telling words with what it corrects or
+#: repeats, and takes a model 20 ms and more to read.
+_BRIEF = 240
 ADD = Verdict("ADD")
 
 
@@ -58,10 +63,11 @@ class Judging(Core):
         scope = memory.scope
         reach = Reach((scope.project,) if scope.project else (), scope.task, include_global=scope.kind == "global")
         where = Filter(reach=reach, statuses=("active", "candidate"), owner=memory.owner, archive=False)
-        plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS)
+        brief = len(memory.content) <= _BRIEF
+        soon = self._vector_soon(memory.content) if brief else None
+        plan = Plan(memory.content[:_ASKED], "", where, self.now(), k=NEIGHBOURS, nearly=True, vector_to_come=soon)
         found = [one for one in self.store.search(self.access, plan).candidates if one.memory.scope == scope and not one.memory.sealed]
-        # What is corrected or repeated shares telling words; a model needs longer to read a text than a database to find these.
-        if self._can_embed and self._repeated(memory.content, found):
+        if not brief and self._embeds and self._repeated(memory.content, found):
             return self._with_cosines(memory.content, found)
         return found
 
@@ -81,13 +87,23 @@ class Judging(Core):
         return [replace(one, cosine=float(known[one.memory.id] @ vector)) if one.memory.id in known else one for one in found]
 
     @property
-    def _can_embed(self) -> bool:
-        return self.embedder is not None and self.embedder.ready
+    def _embeds(self) -> bool:
+        """Whether a loaded model can make vectors that fit the store's; a write never waits for a model to load."""
+        return self.embedder is not None and self.embedder.ready and self.store.embedder() == self.embedder.identity
 
-    def _vector(self, content: str) -> npt.NDArray[np.float32] | None:
-        """The content's vector if a loaded model can make it now; a write never waits for a model to load."""
-        if self.embedder is None or not self._can_embed or self.store.embedder() != self.embedder.identity:
+    def _vector_soon(self, content: str) -> Callable[[], Vector | None] | None:
+        """Begins to make the content's vector; None when that cannot be done now."""
+        if not self._embeds:
             return None
+        from concurrent.futures import ThreadPoolExecutor
+
+        with_one_thread = ThreadPoolExecutor(1, thread_name_prefix="bethink-judging")
+        made = with_one_thread.submit(self._vector, content)
+        with_one_thread.shutdown(wait=False)
+        return made.result
+
+    def _vector(self, content: str) -> Vector | None:
+        assert self.embedder is not None
         try:
             return self.embedder.query(content[:_ASKED]).vector
         except EmbedderError:

@@ -6,10 +6,10 @@ method that reads or writes memories takes an `Access`; the store ANDs its predi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -51,10 +51,18 @@ class Plan:
     #: How many candidates each signal may bring.
     k: int = 100
     use_keywords: bool = True
+    #: Wanted is what shares most of the words, be they common ones: what a new memory may repeat or correct.
+    nearly: bool = False
     #: Unit vector of the question; None asks for keywords only.
     vector: npt.NDArray[np.float32] | None = None
+    #: Waits for the vector, which is made while keywords are looked for; None when it cannot be made.
+    vector_to_come: Callable[[], npt.NDArray[np.float32] | None] | None = None
     #: Also fetch vectors and token vectors of the candidates, for reranking.
     with_vectors: bool = False
+
+    def settled(self) -> Plan:
+        """The plan with its vector, waited for if it must be."""
+        return self if self.vector_to_come is None else replace(self, vector=self.vector_to_come(), vector_to_come=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bethink import text
 from bethink.model import Access
 from bethink.rank import Candidate, Found
+from bethink.stores import words
 from bethink.stores.base import Plan
 from bethink.stores.postgres.connection import Connection
 from bethink.stores.postgres.rows import NAMES, SELECT, folded, memory_of
@@ -71,12 +72,12 @@ def conditions(access: Access, plan: Plan) -> Where:
 
 def search(db: Connection, access: Access, plan: Plan, frequencies: Frequencies, token_dims: int) -> Found:
     """See `stores.base.Store.search`."""
-    words = text.query_terms(f"{plan.text}\n{plan.expanded}")[: MAX_TERMS * 2]
+    asked = text.query_terms(f"{plan.text}\n{plan.expanded}")[: MAX_TERMS * 2]
     documents = _documents(db, access, frequencies)
-    counts = _counts(db, access, words, frequencies)
+    counts = _counts(db, access, asked, frequencies)
     where = conditions(access, plan)
     few = (documents <= FEW_ROWS or _narrows(plan)) and _are_few(db, access, plan, where, frequencies)
-    scores = _by_keywords(db, where, counts, documents, plan.k, few) if plan.use_keywords else {}
+    scores = _by_keywords(db, where, counts, documents, plan, few) if plan.use_keywords else {}
     keys = dict.fromkeys(scores)
     cosines: Mapping[tuple[str, str], float] = {}
     tokens: dict[tuple[str, str], Any] = {}
@@ -101,10 +102,10 @@ def _documents(db: Connection, access: Access, frequencies: Frequencies) -> int:
     return known
 
 
-def _counts(db: Connection, access: Access, words: Sequence[str], frequencies: Frequencies) -> dict[str, int]:
+def _counts(db: Connection, access: Access, asked: Sequence[str], frequencies: Frequencies) -> dict[str, int]:
     """Word → how many memories hold its stem, up to `_COUNTED`."""
-    counts = {word: known for word in words if (known := frequencies.get(access.readable, word)) is not None}
-    missing = [word for word in words if word not in counts]
+    counts = {word: known for word in asked if (known := frequencies.get(access.readable, word)) is not None}
+    missing = [word for word in asked if word not in counts]
     if missing:
         sql = (
             f"SELECT bethink_counted(plainto_tsquery('bethink_english', t.word), {_COUNTED}, %(cage)s) "
@@ -118,15 +119,20 @@ def _counts(db: Connection, access: Access, words: Sequence[str], frequencies: F
 
 
 def _by_keywords(
-    db: Connection, where: Where, counts: Mapping[str, int], documents: int, k: int, few: bool
+    db: Connection, where: Where, counts: Mapping[str, int], documents: int, plan: Plan, few: bool
 ) -> dict[tuple[str, str], float]:
     """(owner, id) → an estimate of BM25 of the best rows that hold any of the terms."""
+    k = plan.k
     present = sorted(((count, word) for word, count in counts.items() if count), key=lambda pair: pair[0])[:MAX_TERMS]
     if not present:
         return {}
     if few:
         # The rows are looked through as they are: the index would bring those of all other scopes, too.
         return _match(db, where, present, documents, k, by_index=False)
+    if plan.nearly:
+        rare = _affordable(present, ROWS * k) if present[0][0] <= ROWS * k else []
+        together = words.pairs(present[len(rare) :], ROWS * k, documents) if len(rare) < words.ENOUGH else []
+        return _match(db, where, present if together else rare or present[:1], documents, k, alone=len(rare), together=together)
     found: dict[tuple[str, str], float] = {}
     for attempt in range(_TRIES):
         chosen = _affordable(present, min(POSTINGS, ROWS * k) * _MORE**attempt)
@@ -149,17 +155,27 @@ def _affordable(terms: Sequence[tuple[int, str]], budget: int) -> list[tuple[int
 
 
 def _match(
-    db: Connection, where: Where, terms: Sequence[tuple[int, str]], documents: int, k: int, *, by_index: bool = True
+    db: Connection,
+    where: Where,
+    terms: Sequence[tuple[int, str]],
+    documents: int,
+    k: int,
+    *,
+    by_index: bool = True,
+    alone: int | None = None,
+    together: Sequence[tuple[str, str]] = (),
 ) -> dict[tuple[str, str], float]:
+    """(owner, id) → an estimate of BM25 of the best rows that hold one of the terms (of the first `alone`) or both words of a pair."""
     # Each word is a value of its own and is read by plainto_tsquery: no word is syntax.
     bound = Where(DIALECT, list(where.clauses), dict(where.values))
-    parts, queries = [], []
+    parts, queries = [], {}
     for count, word in terms:
         query = f"plainto_tsquery('bethink_english', {bound.bind(folded(word))})"
         weight = math.log(1 + (documents - count + 0.5) / (count + 0.5)) if documents >= count else 0.01
-        queries.append(query)
+        queries[word] = query
         parts.append(f"CASE WHEN m.search @@ {query} THEN {weight:.5f} ELSE 0 END")
-    either = " || ".join(queries)
+    singly = [queries[word] for _, word in terms[: alone if together else None]]
+    either = " || ".join([*singly, *(f"({queries[one]} && {queries[other]})" for one, other in together)])
     length = f"(1 + {_K1} * ({1 - _B} + {_B} * length(m.search) / {_USUAL_LENGTH}))"
     rows = f"bethink_found({either}) f JOIN memories m ON m.owner = f.owner AND m.id = f.id" if by_index else "memories m"
     matches = where.sql if by_index else f"{where.sql} AND m.search @@ ({either})"

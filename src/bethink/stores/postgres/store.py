@@ -116,6 +116,7 @@ class PostgresStore:
             last = rows[-1][0]
 
     def search(self, access: Access, plan: Plan) -> Found:
+        plan = plan.settled()
         identity = self.embedder() if plan.vector is not None else None
         if identity is None or (plan.vector is not None and len(plan.vector) != identity.dims):
             plan = dataclasses.replace(plan, vector=None)

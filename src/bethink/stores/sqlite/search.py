@@ -13,6 +13,7 @@ import apsw
 from bethink import text
 from bethink.model import Access
 from bethink.rank import Candidate, Found
+from bethink.stores import words
 from bethink.stores.base import Plan
 from bethink.stores.sqlite import bits, vectors
 from bethink.stores.sqlite.connection import TOKENIZER
@@ -26,8 +27,6 @@ WEIGHTS = (1.0, 0.8, 0.7, 0.3, 0.6)
 ROWS = 40
 #: About how many occurrences of all words are counted for each of them, to score these rows.
 COUNTED = 200
-#: From so many rare words on, the others add nothing that tells rows apart.
-ENOUGH = 6
 #: How much more is looked at when a filter leaves nearly nothing of that.
 WIDER = 16
 #: Most terms of one question; a pasted page asks with its rarest words.
@@ -97,8 +96,11 @@ def search(db: apsw.Connection, access: Access, plan: Plan, frequencies: Frequen
     frequencies.at(documents)
     terms = _terms(db, f"{plan.text}\n{plan.expanded}", frequencies)
     where = conditions(access, plan)
-    scores: dict[int, float] = _by_keywords(db, where, terms, plan.k, documents) if plan.use_keywords else {}
+    scores: dict[int, float] = {}
+    if plan.use_keywords:
+        scores = (_by_shared_words if plan.nearly else _by_keywords)(db, where, terms, plan.k, documents)
     keys = dict.fromkeys(scores)
+    plan = plan.settled()
     cosines: Mapping[int, float] = {}
     tokens: dict[int, Any] = {}
     if plan.vector is not None:
@@ -158,12 +160,26 @@ def _by_keywords(db: apsw.Connection, where: Where, terms: Sequence[Term], k: in
         # All words never bring more rows than there are; a single word is asked for whatever it costs.
         rare = present if documents <= ROWS * factor else _affordable(present, ROWS * factor) or present[: len(present) == 1]
         others = present[len(rare) :]
-        counted = _affordable(others, COUNTED * factor - sum(term.documents for term in rare)) if len(rare) < ENOUGH else []
+        counted = _affordable(others, COUNTED * factor - sum(term.documents for term in rare)) if len(rare) < words.ENOUGH else []
         found = _match(db, where, rare, counted, k, documents) if rare else {}
         _add_held_together(db, where, others, found, k, documents)
         if len(found) >= min(k, 20) or not others:
             break
     return found
+
+
+def _by_shared_words(db: apsw.Connection, where: Where, terms: Sequence[Term], k: int, documents: int) -> dict[int, float]:
+    """Key → BM25 of the rows that hold a rare one of the terms or two of the others."""
+    present = [term for term in terms if term.documents][:MAX_TERMS]
+    budget = ROWS * k
+    rare = present if documents <= budget else _affordable(present, budget)
+    query = [f'"{term.word}"' for term in rare]
+    if len(rare) < words.ENOUGH:
+        others = [(term.documents, term.word) for term in present[len(rare) :]]
+        query += [f'("{one}" AND "{other}")' for one, other in words.pairs(others, budget, documents)]
+    # A single word is asked for whatever it costs.
+    query = query or [f'"{term.word}"' for term in present[:1]]
+    return _ranked(db, where, " OR ".join(query), k) if query else {}
 
 
 def _affordable(terms: Sequence[Term], budget: int) -> list[Term]:
@@ -185,6 +201,10 @@ def _match(db: apsw.Connection, where: Where, rare: Sequence[Term], others: Sequ
         query = f"({query}) AND ({_any([*rare, *others])})"
         mass = sum(_weight(term, documents) for term in rare)
         factor = 1 / (1 + mass / max(mass + sum(_weight(term, documents) for term in others), 1e-9))
+    return _ranked(db, where, query, k, factor)
+
+
+def _ranked(db: apsw.Connection, where: Where, query: str, k: int, factor: float = 1.0) -> dict[int, float]:
     weights = ", ".join(map(str, WEIGHTS))
     sql = (
         f"SELECT m.key, -bm25(memories_fts, {weights}) * :factor AS score FROM memories_fts "

@@ -1,0 +1,31 @@
+"""Which common words of a text are looked for together. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+#: From so many rare words on, common ones tell nothing apart; below, so many of these are looked for two and two together.
+ENOUGH, PAIRED = 6, 6
+#: Pairs that are worth more than the budget: words that exclude each other are expected together more often than they are.
+_AT_LEAST, _OVER = 3, 4
+
+
+def pairs(words: Sequence[tuple[int, str]], budget: int, documents: int) -> list[tuple[str, str]]:
+    """Two words each that are together in few rows, at most about `budget` in all.
+
+    Args:
+        words: in how many rows a word is, and the word; rarest first.
+        budget: rows; one pair is named whatever it brings, and a few may bring more.
+        documents: how many rows there are; how many hold both words is told from that as if words were independent.
+    """
+    expected = sorted((one[0] * other[0] / max(documents, 1), one[1], other[1]) for one, other in combinations(words[:PAIRED], 2))
+    chosen: list[tuple[str, str]] = []
+    left = budget
+    for rows, one, other in expected:
+        left -= math.ceil(rows)
+        if left < 0 and chosen and (len(chosen) >= _AT_LEAST or rows > _OVER * budget):
+            break
+        chosen.append((one, other))
+    return chosen
