@@ -9,8 +9,7 @@ from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Self
 
 from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, NotFound
-from bethink.model import Draft, Link, Stored
-from bethink.service.drafts import checked_note
+from bethink.model import Draft, Stored
 
 if TYPE_CHECKING:
     from bethink.service.memories import Memories
@@ -110,20 +109,10 @@ def _stored(memories: Memories, entry: Entry | BethinkError) -> Stored | Bethink
         return error
 
 
-def join(memories: Memories, source: str, target: str, type: str, note: str = "") -> Link:
-    """As `link`, of what came from a client or a file.
-
-    Raises:
-        NotFound, Conflict, Forbidden
-        InvalidInput: as `link`; the note is too long, or no text.
-    """
-    return memories.link(source, target, type, checked_note(note))
-
-
 def _joined(memories: Memories, edge: Edge) -> bool:
     """Joins what is there; the other end of a link may not have been exported."""
     try:
-        join(memories, *edge)
+        memories.link(*edge)
     except REFUSED:
         return False
     return True

@@ -9,6 +9,7 @@ from datetime import datetime
 from bethink.errors import Conflict, InvalidInput, NotFound
 from bethink.model import LINK_TYPES, Filter, Link, Memory, Revision, one_of
 from bethink.service.core import Core, restored
+from bethink.service.drafts import checked_note
 from bethink.service.sealing import redacted
 from bethink.stores.base import AuditEntry, Transaction
 
@@ -43,14 +44,14 @@ class Truth(Core):
 
         Raises:
             NotFound: an end does not exist or is not yours.
-            InvalidInput: no such type, an edge to itself, or a circle of supersedes.
+            InvalidInput: no such type, an edge to itself, a circle of supersedes, or a note that is too long.
         """
         kind = one_of(type.strip().lower().replace("-", "_"), LINK_TYPES, "link type")
         one, other = self.live(source), self.live(target)
         if one.id == other.id:
             raise InvalidInput("A memory cannot be linked with itself.")
         now = self.now()
-        edge = Link(one.id, other.id, kind, now, redacted(note, self.limits))
+        edge = Link(one.id, other.id, kind, now, redacted(checked_note(note), self.limits))
         with self.store.write(self.access) as tx:
             if kind == "supersedes":
                 if self._reaches(tx, other.id, one.id):

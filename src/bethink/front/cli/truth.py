@@ -12,7 +12,6 @@ from bethink.front import fields, shapes
 from bethink.front.cli import shown
 from bethink.front.cli.asked import Category, Global, Id, Json, Project, Session, Since, Source, Task, Yes, opened, place
 from bethink.model import Revision
-from bethink.service.drafts import checked_note
 
 LinkType = Annotated[str, typer.Option("--type", help="supersedes, refines, supports, contradicts, depends_on, part_of, see_also, …")]
 From = Annotated[str, typer.Argument(metavar="FROM", help="Id of the memory that the link starts at.")]
@@ -108,7 +107,7 @@ def link(
     bethink link 0198c0de-1 0198c0de-2 --type depends_on
     """
     with opened(project, embedder=False) as memories:
-        edge = memories.link(source, target, type, checked_note(note))
+        edge = memories.link(source, target, type, note)
     if as_json:
         shown.json(shapes.link(edge))
     else:

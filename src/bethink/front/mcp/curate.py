@@ -11,7 +11,6 @@ from bethink.front.mcp.table import Answer, Json, Param, Tool
 from bethink.front.mcp.tools import ALL_PROJECTS, ID, changes_of, fitted, placed, quoted, titles
 from bethink.model import LINK_TYPES
 from bethink.service.core import present
-from bethink.service.drafts import checked_note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +94,7 @@ def export(desk: Desk, given: Json) -> Answer:
 
 
 def link(desk: Desk, given: Json) -> Answer:
-    edge = desk.memories().link(given["source"], given["target"], given["type"], checked_note(given.get("note", "")))
+    edge = desk.memories().link(given["source"], given["target"], given["type"], given.get("note", ""))
     return Answer(f"Linked: {edge.source} {edge.type} {edge.target}", {"action": "linked", **shapes.link(edge)})
 
 

@@ -12,7 +12,7 @@ from bethink.front import fields, shapes
 from bethink.front.http.deps import Reads, Writes, answer, router
 from bethink.front.http.models import NewEdge, NewEdges, NewLink, Origin
 from bethink.front.http.routes.memories import Id
-from bethink.service.importing import REFUSED, join
+from bethink.service.importing import REFUSED
 from bethink.service.memories import Memories
 
 routes = router("truth")
@@ -45,7 +45,7 @@ def links(memories: Reads, id: Id) -> Response:
 @routes.post("/api/memories/{id}/links", status_code=201)
 def link(memories: Writes, id: Id, asked: NewLink) -> Response:
     """Join two memories by a typed edge; joining them twice is no error."""
-    return answer(shapes.link(join(memories, id, asked.target_id, asked.link_type, asked.note)), 201)
+    return answer(shapes.link(memories.link(id, asked.target_id, asked.link_type, asked.note)), 201)
 
 
 @routes.delete("/api/memories/{id}/links/{target}/{type}")
@@ -85,6 +85,6 @@ def undo(memories: Writes, id: Id, request: Request) -> Response:
 
 def _linked(memories: Memories, asked: NewEdge) -> dict[str, Any]:
     try:
-        return shapes.link(join(memories, asked.source_id, asked.target_id, asked.link_type, asked.note))
+        return shapes.link(memories.link(asked.source_id, asked.target_id, asked.link_type, asked.note))
     except REFUSED as error:
         return shapes.error(error)
