@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any
 
 from bethink.errors import BethinkError
 from bethink.model import Memory
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 Rows = Sequence[tuple[str, bytes, Mapping[str, Any]]]
 
 
-class _Rows(Protocol):
-    def secrets_of(self, id: str) -> Rows: ...
-
-
 class Unprepared(Exception):
     """Something has to be opened or sealed first; the transaction is to be begun again after that."""
 
@@ -29,11 +25,6 @@ class Unprepared(Exception):
         super().__init__(memory.id)
         self.memory = memory
         self.rows = rows
-
-
-def rows_of(tx: Transaction, id: str) -> Rows:
-    """The secrets of a memory as the transaction sees them, on its own connection: (name, blob, meta)."""
-    return cast(_Rows, tx).secrets_of(id)
 
 
 class Placing:
@@ -54,7 +45,7 @@ class Placing:
         Raises:
             Unprepared: `prepare` is to be called, and then this in a new transaction.
         """
-        rows = rows_of(tx, memory.id)
+        rows = tx.secrets_of(memory.id)
         free = self._free(memory, rows)
         if free is None:
             return None

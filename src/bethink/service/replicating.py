@@ -14,7 +14,7 @@ from bethink.errors import BethinkError, Forbidden, InvalidInput, NotFound, Seal
 from bethink.model import LINK_TYPES, STATUSES, TRUSTS, Memory, Revision, category_of, one_of
 from bethink.service import drafts
 from bethink.service.core import Writer
-from bethink.service.placing import Placing, Unprepared, rows_of
+from bethink.service.placing import Placing, Unprepared
 from bethink.service.sealing import redacted
 from bethink.service.writing import Writing
 from bethink.stores.base import Transaction
@@ -306,7 +306,7 @@ class Replicating(Writing):
         """The memory with these fields, written; and the secrets that were found in them."""
         known = {name: value for name, value in fields.items() if name in exchange.FIELDS}
         extra = {**memory.extra, **{name: value for name, value in fields.items() if name not in exchange.FIELDS}}
-        after, secrets = self._sealed(memory.with_(**known), rows_of(tx, memory.id))
+        after, secrets = self._sealed(memory.with_(**known), tx.secrets_of(memory.id))
         for name in ("content", "tags", "expanded_keywords", "origin", "sealed"):
             if getattr(after, name) != getattr(memory, name):
                 known[name] = getattr(after, name)
@@ -321,7 +321,7 @@ class Replicating(Writing):
 
     def _purge(self, tx: Transaction, change: Sent, memory: Memory | None) -> _Outcome:
         if memory is not None:
-            self._erase_secrets(memory, rows_of(tx, memory.id))
+            self._erase_secrets(memory, tx.secrets_of(memory.id))
             receipt = tx.erase(memory.id)
             tx.append_audit(self.now(), self._actor, "purge", memory.id, receipt)
         elif tx.tombstone_of(change.owner, change.memory) is None:
@@ -402,7 +402,7 @@ class Replicating(Writing):
             return
         texts = {name: value for name, value in lost.items() if name in ("content", "expanded_keywords", "tags", "origin")}
         if texts:
-            clean, secrets = self._sealed(memory.with_(**texts), rows_of(tx, memory.id))
+            clean, secrets = self._sealed(memory.with_(**texts), tx.secrets_of(memory.id))
             for name, one in secrets:
                 tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
             lost = {**lost, **{name: getattr(clean, name) for name in texts}}

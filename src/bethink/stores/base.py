@@ -182,6 +182,10 @@ class Transaction(Protocol):
         """Keeps a sealed secret (or a reference to where it is kept) for a memory."""
         ...
 
+    def secrets_of(self, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
+        """The sealed secrets of a memory that may be written: (name, sealed, meta)."""
+        ...
+
     def scrub_revisions(self, id: str) -> None:
         """Takes the texts out of a memory's revisions; that and when something changed stays."""
         ...

@@ -258,6 +258,35 @@ def test_a_secret_that_was_not_sent_before_its_space_was_left_is_kept_and_sent_l
     assert canary() in server.memories(access=Access("ann", ("space:team",), ("space:team",))).secret(memory.id)["secrets"].values()
 
 
+def test_what_was_said_before_and_after_a_space_was_left_is_both_sent(tmp_path: Path) -> None:
+    """An edit takes the place of what the server could never take, not of what one was not allowed to say at the time."""
+    server = Server(tmp_path)
+    people = People(server.store, known=("ann", "bob"), clock=server.clock)
+    people.add_space("team", "ann")
+
+    def let_in() -> None:
+        people.invite("team", "bob", "writer", "ann")
+        people.accept("team", "bob")
+
+    let_in()
+    bob = Machine(tmp_path, "two", server, principal="bob", access=lambda: people.access(Principal("bob", frozenset(SCOPES))))
+    assert bob.sync().ok
+    memory = bob.say("the first wording", owner="space:team")
+    people.leave("team", "bob")
+    assert bob.sync().ok and len(bob.store.log.refused()) == 1
+    let_in()
+    bob.replica.try_all()
+    people.leave("team", "bob")
+    assert bob.sync().ok and len(bob.store.log.refused()) == 1
+    let_in()
+    assert bob.sync().ok
+    bob.memories.revise(memory.id, Changes(content="the second wording"))
+    assert bob.sync().ok and bob.store.log.pending(memory.id) == []
+    team = server.memories(access=Access("ann", ("space:team",), ("space:team",)))
+    assert team.get(memory.id).content == "the second wording"
+    assert any("the first wording" in str(one.before) for one in team.history(memory.id))
+
+
 def test_a_seal_whose_settings_are_wrong_holds_up_nothing_but_secrets(tmp_path: Path) -> None:
     server = Server(tmp_path, key=KEY)
     one = Machine(tmp_path, "one", server, key=KEY, wrap=Tapped)

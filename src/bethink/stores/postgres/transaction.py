@@ -225,9 +225,14 @@ class PostgresTransaction:
         )
 
     def secrets_of(self, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
-        """The sealed secrets of a memory: (name, sealed, meta)."""
-        rows = self._db.execute("SELECT name, sealed, meta FROM secrets WHERE memory = %s ORDER BY name", (id,)).fetchall()
-        return [(name, bytes(sealed), meta) for name, sealed, meta in rows]
+        where = Where(DIALECT)
+        writable(where, self._access)
+        where.equals("m.id", id)
+        sql = (
+            "SELECT s.name, s.sealed, s.meta FROM secrets s JOIN memories m ON m.owner = s.owner AND m.id = s.memory "
+            f"WHERE {where.sql} ORDER BY s.name"
+        )
+        return [(name, bytes(sealed), meta) for name, sealed, meta in self._db.execute(sql, where.values).fetchall()]
 
     def scrub_revisions(self, id: str) -> None:
         self._db.execute(

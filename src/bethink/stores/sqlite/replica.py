@@ -9,6 +9,7 @@ from typing import Any
 
 import apsw
 
+from bethink.errors import Forbidden
 from bethink.ids import new_id
 from bethink.model import Link, Memory, Revision
 from bethink.stores.base import Change
@@ -93,6 +94,10 @@ class SQLiteLog:
         """Logs an edit. It takes the place of what the server refused and this mends."""
         refused = {one.operation: one for one in self.pending(memory.id) if one.refused is not None}
         for operation, one in refused.items():
+            if (one.refused or {}).get("code") == Forbidden.__name__:
+                # What was said first is no worse for not having been allowed there: both are sent, in order.
+                self._db.execute("UPDATE pending_ops SET refused = NULL, next_try = 0 WHERE operation = ?", (operation,))
+                continue
             if one.op == "store":
                 # The server never had it: what it gets now is the memory as it has become.
                 self._db.execute(

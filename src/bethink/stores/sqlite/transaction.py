@@ -249,9 +249,11 @@ class SQLiteTransaction:
             self.log.add(memory, owner, "secret", {"name": name})
 
     def secrets_of(self, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
-        """The sealed secrets of a memory: (name, sealed, meta)."""
-        rows = self._db.execute("SELECT name, sealed, meta FROM secrets WHERE memory = ? ORDER BY name", (id,)).fetchall()
-        return [(name, sealed, json.loads(meta)) for name, sealed, meta in rows]
+        where = Where(DIALECT)
+        writable(where, self._access)
+        where.equals("m.id", id)
+        sql = f"SELECT s.name, s.sealed, s.meta FROM secrets s JOIN memories m ON m.id = s.memory WHERE {where.sql} ORDER BY s.name"
+        return [(name, sealed, json.loads(meta)) for name, sealed, meta in self._db.execute(sql, where.values).fetchall()]
 
     def scrub_revisions(self, id: str) -> None:
         self._key(id)
