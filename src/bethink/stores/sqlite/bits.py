@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+#: A chunk's number, the places of its entries, and their signs.
+Chunk = tuple[int, bytes, bytes]
 #: Entries of a chunk.
 CHUNK = 2048
 _PLACE = 4
@@ -90,7 +92,13 @@ def _width(size: int) -> int:
     return -(-size // 8) * 8
 
 
-def nearest(db: apsw.Connection, vector: npt.NDArray[np.float32], allowed: Collection[int]) -> Callable[[int], Sequence[int]]:
+def chunks(db: apsw.Connection) -> Iterable[Chunk]:
+    """All entries, as they are read."""
+    rows: Iterable[Chunk] = db.execute("SELECT number, places, bits FROM vector_chunks")
+    return rows
+
+
+def nearest(entries: Iterable[Chunk], vector: npt.NDArray[np.float32], allowed: Collection[int]) -> Callable[[int], Sequence[int]]:
     """Compares a vector with every entry in one of the allowed places; answers a function that names the n nearest slots, nearest first."""
     import numpy as np
 
@@ -108,7 +116,7 @@ def nearest(db: apsw.Connection, vector: npt.NDArray[np.float32], allowed: Colle
     counts = np.empty((CHUNK, words), np.uint8)
     numbers: list[int] = []
     distances = [np.empty(0, np.uint16)]
-    for number, places, bits in db.execute("SELECT number, places, bits FROM vector_chunks"):
+    for number, places, bits in entries:
         if len(bits) != CHUNK * words * 8:
             continue
         np.bitwise_xor(np.frombuffer(bits, np.uint64), question, out=differing)

@@ -100,11 +100,13 @@ def search(db: apsw.Connection, access: Access, plan: Plan, frequencies: Frequen
     if plan.use_keywords:
         scores = (_by_shared_words if plan.nearly else _by_keywords)(db, where, terms, plan.k, documents)
     keys = dict.fromkeys(scores)
+    # Read while the vector is made.
+    ahead = None if plan.vector_to_come is None else list(bits.chunks(db))
     plan = plan.settled()
     cosines: Mapping[int, float] = {}
     tokens: dict[int, Any] = {}
     if plan.vector is not None:
-        keys.update(dict.fromkeys(_by_meaning(db, access, plan, where, documents)))
+        keys.update(dict.fromkeys(_by_meaning(db, access, plan, where, documents, ahead)))
         identity = vectors.stored_identity(db)
         if plan.with_vectors and identity is not None:
             both = vectors.with_tokens(db, plan.vector, list(keys), identity.token_dims)
@@ -240,8 +242,10 @@ def _weight(term: Term, documents: int) -> float:
     return max(math.log((documents - holding + 0.5) / (holding + 0.5)), 1e-6)
 
 
-def _by_meaning(db: apsw.Connection, access: Access, plan: Plan, where: Where, documents: int) -> list[int]:
-    """Keys of the nearest memories that satisfy the conditions."""
+def _by_meaning(
+    db: apsw.Connection, access: Access, plan: Plan, where: Where, documents: int, ahead: Sequence[bits.Chunk] | None
+) -> list[int]:
+    """Keys of the nearest memories that satisfy the conditions; `ahead` are the signs of all vectors, where they were read before."""
     assert plan.vector is not None
     if db.execute("SELECT 1 FROM facts WHERE name = 'embedder'").get is None:
         return []
@@ -249,7 +253,7 @@ def _by_meaning(db: apsw.Connection, access: Access, plan: Plan, where: Where, d
     keys = _few(db, where) if narrow and (documents <= 4 * FEW_ROWS or _has_index(plan)) else None
     if keys is not None:
         return _best(vectors.best_cosines(db, plan.vector, keys), plan.k)
-    nearest = bits.nearest(db, plan.vector, _places(db, access, plan))
+    nearest = bits.nearest(bits.chunks(db) if ahead is None else ahead, plan.vector, _places(db, access, plan))
     pool = plan.k * 3 + 50
     while True:
         slots = nearest(pool)
