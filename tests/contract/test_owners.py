@@ -62,6 +62,7 @@ def plans(where: Filter) -> list[Plan]:
         Plan(f"shared words {MARK}", MARK, where, NOW),
         Plan(MARK, "", where, NOW, vector=vector, with_vectors=True),
         Plan("", "", where, NOW, use_keywords=False, vector=vector),
+        Plan(f"shared words {MARK}", "", where, NOW, nearly=True, vector_to_come=lambda: vector),
     ]
 
 
@@ -129,6 +130,7 @@ WRITES: dict[str, Callable[[Scene, Transaction], Any]] = {
     "states": lambda s, tx: tx.states(MARK),
     "state_put": lambda s, tx: tx.state_put(MARK, "key", {"of": "ann"}),
     "put_secret": lambda s, tx: tx.put_secret(s.bob.id, "name", b"forged", {}),
+    "secrets_of": lambda s, tx: tx.secrets_of(s.bob.id),
     "scrub_revisions": lambda s, tx: tx.scrub_revisions(s.bob.id),
     "lock_owner": lambda s, tx: tx.lock_owner("bob"),
     "answer_of": lambda s, tx: tx.answer_of("bob", MARK),
