@@ -14,7 +14,7 @@ import sys
 from itertools import product
 from pathlib import Path
 from re import _constants as op  # type: ignore[attr-defined]  # the syntax tree has no public door
-from re import _parser as tree  # type: ignore[attr-defined]  # likewise
+from re import _parser as tree  # type: ignore[attr-defined]  # the parser has no public door either
 from typing import Any
 
 from bethink.guard.phrases import SUBSTITUTIONS

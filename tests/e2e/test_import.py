@@ -105,7 +105,7 @@ def test_an_import_that_is_killed_ends_like_one_that_was_not(tmp_path: Path) -> 
 def test_real_sessions_come_in_whole_and_once(tmp_path: Path, evaluation: Path) -> None:
     given = evaluation / "claude-code-sessions"
     if not given.is_dir():
-        pytest.skip(f"no {given}")
+        pytest.skip(f"the evaluation data has no sessions of Claude Code: there is no {given}")
     root, home = tmp_path / "sessions", tmp_path / "home"
     shutil.copytree(given, root, copy_function=shutil.copyfile)
     age(root, seconds=0)

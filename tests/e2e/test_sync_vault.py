@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -310,7 +311,7 @@ def test_what_a_machine_moves_or_loses_is_its_own(bao: openbao.Bao, prefix: str,
     ann, bob = (
         # Users of the same name on both sides: one owner's path in one Vault.
         Machine(tmp_path, f"of-{name}", server, user=name, principal=name, vault=vault(bao, prefix, replica=name), wrap=Tapped,
-                access=lambda name=name: people.access(principals[name]))  # type: ignore[misc]  # bound now, asked later
+                access=partial(people.access, principals[name]))
         for name in ("ann", "bob")
     )  # fmt: skip
     for machine in (ann, bob):

@@ -109,7 +109,7 @@ def test_a_key_that_was_replaced_costs_no_machine_a_secret(bao: openbao.Bao, pre
     assert two.sync().ok
     assert standing(two.replica, tmp_path / "none.json", is_on=True, now=two.clock())["secrets_missing"] == 1
     # Ten minutes later.
-    server.seal.chain.shared["vault"].keys.forget()  # type: ignore[attr-defined]  # what its clock does
+    server.seal.chain.shared["vault"].keys.forget()  # type: ignore[attr-defined]  # a Vault's key is looked up by SharedKeys, not by every `Keys`
     two.clock.at += timedelta(hours=1)
     assert two.sync().ok
     assert list(two.memories.secret(id)["secrets"].values()) == [token.secret]

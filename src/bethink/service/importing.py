@@ -52,7 +52,7 @@ class Waiting:
     """Edges that wait until every entry is stored: the other end of one may come later."""
 
     def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed with the import
+        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115  # closed by __exit__, when the import ends
         #: Ids that entries came with, and those that they were stored under: what says the same is stored once.
         self._renamed: dict[str, str] = {}
 

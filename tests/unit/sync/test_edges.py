@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -190,7 +190,7 @@ def test_who_comes_back_into_a_space_finds_all_of_it(tmp_path: Path) -> None:
     server = Server(tmp_path)
     people = People(server.store, known=("ann", "bob"), clock=server.clock)
     people.add_space("team", "ann")
-    bob = Machine(tmp_path, "two", server, principal="bob", access=lambda: people.access(Principal("bob", frozenset(SCOPES))))
+    bob = Machine(tmp_path, "two", server, principal="bob", access=access_of(people, "bob"))
     team = Access("ann", ("space:team",), ("space:team",))
     kept = server.memories(access=team).remember(Draft("we deploy on Fridays", owner="space:team", verbatim=True)).memory
     for _ in range(2):
@@ -201,16 +201,29 @@ def test_who_comes_back_into_a_space_finds_all_of_it(tmp_path: Path) -> None:
         assert bob.sync().ok and bob.store.log.ids_of("space:team") == []
 
 
+def crowd(server: Server) -> tuple[People, Callable[[], None]]:
+    """Ann, Bob and a space of Ann's; and what lets Bob in."""
+    people = People(server.store, known=("ann", "bob"), clock=server.clock)
+    people.add_space("team", "ann")
+
+    def let_in() -> None:
+        people.invite("team", "bob", "writer", "ann")
+        people.accept("team", "bob")
+
+    return people, let_in
+
+
+def access_of(people: People, name: str) -> Callable[[], Access]:
+    return lambda: people.access(Principal(name, frozenset(SCOPES)))
+
+
 def test_an_edge_between_two_owners_tells_neither_of_the_other(tmp_path: Path) -> None:
     server = Server(tmp_path)
     people = People(server.store, known=("ann", "bob"), clock=server.clock)
     people.add_space("team", "ann")
     people.invite("team", "bob", "writer", "ann")
     people.accept("team", "bob")
-    ann, bob = (
-        Machine(tmp_path, name, server, principal=name, access=lambda name=name: people.access(Principal(name, frozenset(SCOPES))))  # type: ignore[misc]  # bound now, asked later
-        for name in ("ann", "bob")
-    )
+    ann, bob = (Machine(tmp_path, name, server, principal=name, access=access_of(people, name)) for name in ("ann", "bob"))
     for each in (ann, bob):
         assert each.sync().ok
     private, shared, doomed = (
@@ -236,15 +249,9 @@ def test_an_edge_between_two_owners_tells_neither_of_the_other(tmp_path: Path) -
 
 def test_a_secret_that_was_not_sent_before_its_space_was_left_is_kept_and_sent_later(tmp_path: Path) -> None:
     server = Server(tmp_path, key=KEY)
-    people = People(server.store, known=("ann", "bob"), clock=server.clock)
-    people.add_space("team", "ann")
-
-    def let_in() -> None:
-        people.invite("team", "bob", "writer", "ann")
-        people.accept("team", "bob")
-
+    people, let_in = crowd(server)
     let_in()
-    bob = Machine(tmp_path, "two", server, principal="bob", key=KEY, access=lambda: people.access(Principal("bob", frozenset(SCOPES))))
+    bob = Machine(tmp_path, "two", server, principal="bob", key=KEY, access=access_of(people, "bob"))
     assert bob.sync().ok
     memory = bob.say(f"the deploy token is {canary()}", owner="space:team")
     people.leave("team", "bob")
@@ -261,15 +268,9 @@ def test_a_secret_that_was_not_sent_before_its_space_was_left_is_kept_and_sent_l
 def test_what_was_said_before_and_after_a_space_was_left_is_both_sent(tmp_path: Path) -> None:
     """An edit takes the place of what the server could never take, not of what one was not allowed to say at the time."""
     server = Server(tmp_path)
-    people = People(server.store, known=("ann", "bob"), clock=server.clock)
-    people.add_space("team", "ann")
-
-    def let_in() -> None:
-        people.invite("team", "bob", "writer", "ann")
-        people.accept("team", "bob")
-
+    people, let_in = crowd(server)
     let_in()
-    bob = Machine(tmp_path, "two", server, principal="bob", access=lambda: people.access(Principal("bob", frozenset(SCOPES))))
+    bob = Machine(tmp_path, "two", server, principal="bob", access=access_of(people, "bob"))
     assert bob.sync().ok
     memory = bob.say("the first wording", owner="space:team")
     people.leave("team", "bob")

@@ -111,7 +111,7 @@ def test_a_place_for_a_secret_is_sought_outside_of_transactions(tmp_path: Path, 
 
     def watched(work: Callable[..., Any]) -> Callable[..., Any]:
         def asked(*args: Any, **named: Any) -> Any:
-            inside.append(server.store._db.in_transaction)  # type: ignore[attr-defined]  # of SQLite's store
+            inside.append(server.store._db.in_transaction)  # type: ignore[attr-defined]  # the connection is SQLiteStore's, not the port's
             return work(*args, **named)
 
         return asked
