@@ -62,7 +62,7 @@ def plans(where: Filter) -> list[Plan]:
         Plan(f"shared words {MARK}", MARK, where, NOW),
         Plan(MARK, "", where, NOW, vector=vector, with_vectors=True),
         Plan("", "", where, NOW, use_keywords=False, vector=vector),
-        Plan(f"shared words {MARK}", "", where, NOW, nearly=True, vector_to_come=lambda: vector),
+        Plan(f"shared words {MARK}", "", where, NOW, nearly=True, vector_to_come=lambda found: vector),
     ]
 
 

@@ -23,7 +23,7 @@ from bethink.guard.values import Finding
 from bethink.model import Memory, Verdict
 from bethink.text import content_hash
 
-__all__ = ["NOOP", "UPDATE", "Neighbour", "alike", "judge", "sentences"]
+__all__ = ["NOOP", "UPDATE", "Neighbour", "alike", "judge", "prepare", "sentences"]
 
 #: From this sureness on, what only differs in wording is the same again.
 NOOP = 0.92
@@ -37,7 +37,7 @@ _COMPARED = 8
 _READ = 4
 #: What having all the words in common counts for beside a cosine; and how much of either there must be (corrections have .36 and more).
 _BY_WORDS = 0.9
-_LEAST = 0.25
+_LEAST = 0.33
 #: How sure a correction of one statement of many must be: among many, two that are alike by chance are found more often.
 _PLAIN = 0.8
 
@@ -95,6 +95,16 @@ def judge(new: str, neighbours: Sequence[Neighbour], *, noop: float = NOOP, upda
         return Verdict("ADD", part.similarity, part.neighbour.memory, f"It corrects a part of what is known: {part.finding.reason}")
     nearest = max((*(one.similarity for one in judged), *(one.similarity or 0.0 for one in neighbours)), default=0.0)
     return Verdict("ADD", nearest, reason="Nothing known says the same or is corrected by it.")
+
+
+def prepare(new: str, known: Sequence[str]) -> None:
+    """Reads what `judge` will want to have read, while there is time: the new text, and the old ones that have words in common with it."""
+    words = sentences(new)
+    read(new)
+    for content in known:
+        theirs = sentences(content)
+        if related(words, theirs) and _BY_WORDS * overlap(words, theirs) >= _LEAST:
+            read(content)
 
 
 def _nearest(words: Sequence[Words], neighbours: Sequence[Neighbour]) -> list[Neighbour]:

@@ -57,9 +57,14 @@ SUBSTITUTIONS: tuple[tuple[Pattern, str], ...] = tuple(
                 r"|ning)? to|(?:is|are|am|'m) going to|wants? to|would like to|propos(?:e|ed|es|al|ing)"
                 r"|suggest(?:s|ed|ion|ing)?|evaluat(?:e|es|ed|ing)|experiment(?:s|ed|ing)? with|try(?:ing)? out|explor(?:e|es|ed"
                 r"|ing)|hop(?:e|es|ing) to|wonder(?:s|ing)?|not sure|unsure|todo|should we|could we|whether|hypothetical(?:ly)?"
-                r"|what if"
-                r"|(?:will|shall) (?:soon |eventually |probably )?(?:move|migrate|switch|replace|upgrade|rewrite|drop|retire"
-                r"|rename|change|adopt|use)|(?:next|coming) (?:week|month|quarter|year|sprint)|someday|in theory|rumou?r\w*)\b"
+                r"|what if|someday|in theory|rumou?r\w*)\b"
+            ),
+            f" {TENTATIVE} ",
+        ),
+        (
+            (
+                r"\b(?:(?:will|shall) (?:soon |eventually |probably )?(?:move|migrate|switch|replace|upgrade|rewrite|drop|retire"
+                r"|rename|change|adopt|use)|(?:next|coming) (?:week|month|quarter|year|sprint))\b"
             ),
             f" {TENTATIVE} ",
         ),

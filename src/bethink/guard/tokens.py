@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +23,12 @@ _A = r"(?<![a-zA-Z0-9_])"
 _CJK = (
     "(?-i:[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0002fa1f])"
 )
+#: A word between blanks is nothing else, unless it is a month, which may begin a date; asked first, as most of a text is such words.
+_PLAIN = rf"(?<!\S)(?!(?:{_MONTH})\b)[a-zA-Z]+(?=[.,;:!?)]*(?!\S))"
 _TOKEN = re.compile(
     "|".join(
         (
+            rf"(?P<plain>{_PLAIN})",
             r"(?P<url>https?://[^\s<>\"')\]]+[^\s<>\"')\].,;:!?])",
             r"(?P<email>[\w.+-]+@[\w-]+\.[\w.-]*\w)",
             r"`(?P<tick>[^`\s]{1,80})`",
@@ -55,7 +59,7 @@ _TOKEN = re.compile(
 )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Raw:
     """A token before it has a part: its text, kind and key; `sep` and `mark` are kinds too."""
 
@@ -74,14 +78,14 @@ def tokens(text: str) -> Iterator[Raw]:
         if kind in ("digits", "money", "unit"):
             kind = "amount"
         raw = match[0]
-        yield _raw(match, kind, raw, first)
+        yield _word(raw, first) if kind in ("plain", "word") else _raw(match, kind, raw)
         if kind not in ("mark", "sep"):
             first = False
         if raw in ":" or kind == "sep":
             first = first or raw == ":"
 
 
-def _raw(match: re.Match[str], kind: str, raw: str, first: bool) -> Raw:
+def _raw(match: re.Match[str], kind: str, raw: str) -> Raw:
     low = raw.lower()
     if kind in ("mark", "sep"):
         return Raw(low, kind, low)
@@ -104,8 +108,12 @@ def _raw(match: re.Match[str], kind: str, raw: str, first: bool) -> Raw:
         return Raw(low, "code", low.rstrip("/") or low)
     if kind == "compound":
         return _compound(low)
-    if kind == "cjk" or kind == "symbol":
-        return Raw(low, "word", low)
+    return Raw(low, "word", low)
+
+
+@functools.lru_cache(4096)
+def _word(raw: str, first: bool) -> Raw:
+    low = raw.lower()
     if low in names.NUMBER_WORDS:
         return Raw(low, "number", names.NUMBER_WORDS[low])
     root = lex.stem(low)

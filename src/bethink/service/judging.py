@@ -91,16 +91,23 @@ class Judging(Core):
         """Whether a loaded model can make vectors that fit the store's; a write never waits for a model to load."""
         return self.embedder is not None and self.embedder.ready and self.store.embedder() == self.embedder.identity
 
-    def _vector_soon(self, content: str) -> Callable[[], Vector | None] | None:
-        """Begins to make the content's vector; None when that cannot be done now."""
+    def _vector_soon(self, content: str) -> Callable[[Sequence[Memory]], Vector | None] | None:
+        """Begins to make the content's vector; None when that cannot be done now. Who waits for it reads what words found meanwhile."""
         if not self._embeds:
             return None
         from concurrent.futures import ThreadPoolExecutor
 
+        from bethink import guard
+
         with_one_thread = ThreadPoolExecutor(1, thread_name_prefix="bethink-judging")
         made = with_one_thread.submit(self._vector, content)
         with_one_thread.shutdown(wait=False)
-        return made.result
+
+        def vector(found: Sequence[Memory]) -> Vector | None:
+            guard.prepare(content, [memory.content for memory in found])
+            return made.result()
+
+        return vector
 
     def _vector(self, content: str) -> Vector | None:
         assert self.embedder is not None

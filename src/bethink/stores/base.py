@@ -55,14 +55,15 @@ class Plan:
     nearly: bool = False
     #: Unit vector of the question; None asks for keywords only.
     vector: npt.NDArray[np.float32] | None = None
-    #: Waits for the vector, which is made while keywords are looked for; None when it cannot be made.
-    vector_to_come: Callable[[], npt.NDArray[np.float32] | None] | None = None
+    #: Waits for the vector, which is made while keywords are looked for; None when it cannot be made. Is given what words found, if
+    #: that is known by then, to look at meanwhile.
+    vector_to_come: Callable[[Sequence[Memory]], npt.NDArray[np.float32] | None] | None = None
     #: Also fetch vectors and token vectors of the candidates, for reranking.
     with_vectors: bool = False
 
-    def settled(self) -> Plan:
+    def settled(self, found: Sequence[Memory] = ()) -> Plan:
         """The plan with its vector, waited for if it must be."""
-        return self if self.vector_to_come is None else replace(self, vector=self.vector_to_come(), vector_to_come=None)
+        return self if self.vector_to_come is None else replace(self, vector=self.vector_to_come(found), vector_to_come=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 
 from bethink import text
-from bethink.model import Access
+from bethink.model import Access, Memory
 from bethink.rank import Candidate, Found
 from bethink.stores import words
 from bethink.stores.base import Plan
@@ -37,6 +37,10 @@ FEW_ROWS = 5_000
 MOST_VECTORS = 50_000
 #: A word in more memories than this is counted once, not at every question.
 _COMMON = 8
+
+
+#: Key, memory, how often it was used and when last.
+Row = tuple[int, Memory, int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +93,43 @@ class Frequencies:
         return known
 
 
-def search(db: apsw.Connection, access: Access, plan: Plan, frequencies: Frequencies | None = None) -> Found:
+def search(db: apsw.Connection, access: Access, plan: Plan, frequencies: Frequencies, signs: bits.Signs) -> Found:
     """See `stores.base.Store.search`."""
     documents = indexed(db)
-    frequencies = frequencies or Frequencies()
     frequencies.at(documents)
     terms = _terms(db, f"{plan.text}\n{plan.expanded}", frequencies)
     where = conditions(access, plan)
     scores: dict[int, float] = {}
     if plan.use_keywords:
-        scores = (_by_shared_words if plan.nearly else _by_keywords)(db, where, terms, plan.k, documents)
+        if plan.nearly:
+            # What words miss, meaning finds; and each row that is looked at takes time from the model.
+            budget = ROWS * plan.k // (1 if plan.vector_to_come is None else 2)
+            scores = _by_shared_words(db, where, terms, plan.k, documents, budget)
+        else:
+            scores = _by_keywords(db, where, terms, plan.k, documents)
     keys = dict.fromkeys(scores)
-    # Read while the vector is made.
-    ahead = None if plan.vector_to_come is None else list(bits.chunks(db))
-    plan = plan.settled()
+    blocks: Iterable[bits.Block] | None = None
+    rows: list[Row] = []
+    if plan.vector_to_come is not None:
+        # Read while the vector is made.
+        blocks, rows = list(signs.blocks(db)), _rows(db, where, list(keys))
+        plan = plan.settled([memory for _, memory, _, _ in rows])
     cosines: Mapping[int, float] = {}
     tokens: dict[int, Any] = {}
     if plan.vector is not None:
-        keys.update(dict.fromkeys(_by_meaning(db, access, plan, where, documents, ahead)))
+        near = _by_meaning(db, access, plan, where, documents, signs.blocks(db) if blocks is None else blocks)
+        keys.update(dict.fromkeys(near))
         identity = vectors.stored_identity(db)
         if plan.with_vectors and identity is not None:
             both = vectors.with_tokens(db, plan.vector, list(keys), identity.token_dims)
             cosines = {key: pair[0] for key, pair in both.items()}
             tokens = {key: pair[1] for key, pair in both.items() if identity.token_dims}
         else:
-            cosines = vectors.best_cosines(db, plan.vector, list(keys))
+            cosines = near | vectors.best_cosines(db, plan.vector, [key for key in keys if key not in near])
+    known = {row[0] for row in rows}
     candidates = [
         Candidate(memory, scores.get(key, 0.0), cosines.get(key), tokens.get(key), uses, moment(used), key)
-        for key, memory, uses, used in _rows(db, where, list(keys))
+        for key, memory, uses, used in [*rows, *_rows(db, where, [key for key in keys if key not in known])]
     ]
     return Found(tuple(candidates), {term.word: term.documents for term in terms}, documents)
 
@@ -132,7 +145,7 @@ def indexed(db: apsw.Connection) -> int:
     return number
 
 
-def _rows(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[tuple[int, Any, int, int | None]]:
+def _rows(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[Row]:
     """The memories with these keys; the conditions are asked again, so that no signal can bring what they forbid."""
     # CROSS JOIN, here and below: the planner would rather begin with an index on what all rows have in common.
     sql = (
@@ -170,10 +183,9 @@ def _by_keywords(db: apsw.Connection, where: Where, terms: Sequence[Term], k: in
     return found
 
 
-def _by_shared_words(db: apsw.Connection, where: Where, terms: Sequence[Term], k: int, documents: int) -> dict[int, float]:
-    """Key → BM25 of the rows that hold a rare one of the terms or two of the others."""
+def _by_shared_words(db: apsw.Connection, where: Where, terms: Sequence[Term], k: int, documents: int, budget: int) -> dict[int, float]:
+    """Key → BM25 of the rows, about as many as the budget allows, that hold a rare one of the terms or two of the others."""
     present = [term for term in terms if term.documents][:MAX_TERMS]
-    budget = ROWS * k
     rare = present if documents <= budget else _affordable(present, budget)
     query = [f'"{term.word}"' for term in rare]
     if len(rare) < words.ENOUGH:
@@ -243,30 +255,42 @@ def _weight(term: Term, documents: int) -> float:
 
 
 def _by_meaning(
-    db: apsw.Connection, access: Access, plan: Plan, where: Where, documents: int, ahead: Sequence[bits.Chunk] | None
-) -> list[int]:
-    """Keys of the nearest memories that satisfy the conditions; `ahead` are the signs of all vectors, where they were read before."""
+    db: apsw.Connection, access: Access, plan: Plan, where: Where, documents: int, blocks: Iterable[bits.Block]
+) -> dict[int, float]:
+    """Key → cosine of the nearest memories that satisfy the conditions; `blocks` are the signs of all vectors."""
     assert plan.vector is not None
     if db.execute("SELECT 1 FROM facts WHERE name = 'embedder'").get is None:
-        return []
+        return {}
     narrow = _narrow(plan)
     keys = _few(db, where) if narrow and (documents <= 4 * FEW_ROWS or _has_index(plan)) else None
     if keys is not None:
         return _best(vectors.best_cosines(db, plan.vector, keys), plan.k)
-    nearest = bits.nearest(bits.chunks(db) if ahead is None else ahead, plan.vector, _places(db, access, plan))
-    pool = plan.k * 3 + 50
+    nearest = bits.nearest(blocks, plan.vector, _places(db, access, plan))
+    pool = plan.k * (4 if plan.nearly else 3) + (0 if plan.nearly else 50)
     while True:
         slots = nearest(pool)
-        keys = vectors.keys_of(db, slots)
-        if narrow:
-            keys = _matching(db, where, keys)
-        if len(keys) >= plan.k or len(slots) < pool or pool >= MOST_VECTORS:
-            return _best(vectors.best_cosines(db, plan.vector, keys), plan.k)
+        near = vectors.cosines_in(db, plan.vector, slots)
+        found = _best(near, plan.k) if not narrow else _best_matching(db, where, near, plan.k)
+        if len(found) >= plan.k or len(slots) < pool or pool >= MOST_VECTORS:
+            return found
         pool *= 4
 
 
-def _best(cosines: Mapping[int, float], k: int) -> list[int]:
-    return sorted(cosines, key=lambda key: -cosines[key])[:k]
+def _best(cosines: Mapping[int, float], k: int) -> dict[int, float]:
+    return {key: cosines[key] for key in sorted(cosines, key=lambda key: -cosines[key])[:k]}
+
+
+def _best_matching(db: apsw.Connection, where: Where, near: Mapping[int, float], k: int) -> dict[int, float]:
+    """The best that satisfy the conditions, which are asked for a few at a time."""
+    keys = list(_best(near, len(near)))
+    found: list[int] = []
+    step = 3 * k
+    for first in range(0, len(keys), step):
+        matching = _matching(db, where, keys[first : first + step])
+        found += [key for key in keys[first : first + step] if key in matching]
+        if len(found) >= k:
+            break
+    return {key: near[key] for key in found[:k]}
 
 
 def _narrow(plan: Plan) -> bool:
@@ -305,9 +329,9 @@ def _few(db: apsw.Connection, where: Where) -> list[int] | None:
     return keys if len(keys) <= FEW_ROWS else None
 
 
-def _matching(db: apsw.Connection, where: Where, keys: Sequence[int]) -> list[int]:
+def _matching(db: apsw.Connection, where: Where, keys: Sequence[int]) -> set[int]:
     sql = f"SELECT m.key FROM json_each(:keys) j CROSS JOIN memories m ON m.key = j.value WHERE {where.sql}"
-    return [row[0] for row in db.execute(sql, {**where.values, "keys": vectors.packed_keys(keys)})]
+    return {row[0] for row in db.execute(sql, {**where.values, "keys": vectors.packed_keys(keys)})}
 
 
 def _places(db: apsw.Connection, access: Access, plan: Plan) -> list[int]:

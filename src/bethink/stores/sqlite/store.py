@@ -18,7 +18,7 @@ from bethink.errors import StoreBusy, StoreError
 from bethink.model import Access, Filter, Link, Memory, Page, Revision
 from bethink.rank import Found
 from bethink.stores.base import AuditEntry, Capabilities, Feed, Plan, Tombstone
-from bethink.stores.sqlite import search, vectors
+from bethink.stores.sqlite import bits, search, vectors
 from bethink.stores.sqlite.connection import connect, migrate, translated, up_to_date
 from bethink.stores.sqlite.replica import SQLiteLog
 from bethink.stores.sqlite.rows import SELECT, memory_of, moment, revision_of, stamp
@@ -58,6 +58,7 @@ class SQLiteStore:
         self._opening = threading.Lock()
         self._writing = threading.Lock()
         self._frequencies = search.Frequencies()
+        self._signs = bits.Signs()
         first = self._db
         if read_only:
             with translated(path):
@@ -162,7 +163,7 @@ class SQLiteStore:
 
     def search(self, access: Access, plan: Plan) -> Found:
         with self._reading() as db:
-            return search.search(db, access, plan, self._frequencies)
+            return search.search(db, access, plan, self._frequencies, self._signs)
 
     def similar(
         self, access: Access, vector: npt.NDArray[np.float32], where: Filter, now: datetime, *, k: int

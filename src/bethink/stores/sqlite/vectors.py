@@ -83,7 +83,7 @@ def place_vectors(db: apsw.Connection, key: int, memory: Memory) -> None:
 
 def drop_vectors(db: apsw.Connection) -> None:
     """Forgets every vector and queues every memory."""
-    for table in ("vectors", "token_vectors", "vector_chunks", "free_slots"):
+    for table in ("vectors", "token_vectors", "vector_chunks", "chunk_versions", "free_slots"):
         db.execute(f"DELETE FROM {table}")
     db.execute("DELETE FROM facts WHERE name = 'embedder'")
     db.execute("INSERT OR IGNORE INTO pending_vectors (key) SELECT key FROM memories")
@@ -148,12 +148,10 @@ def unit(blob: bytes) -> npt.NDArray[np.float32]:
     return vector / np.float32(max(float(np.linalg.norm(vector)), 1e-9))
 
 
-def keys_of(db: apsw.Connection, slots: Sequence[int]) -> list[int]:
-    """The memories that these slots belong to, each once."""
-    rows = db.execute(
-        f"SELECT DISTINCT v.window / {WINDOWS} FROM json_each(?) j CROSS JOIN vectors v ON v.slot = j.value", (packed_keys(slots),)
-    )
-    return [row[0] for row in rows]
+def cosines_in(db: apsw.Connection, vector: npt.NDArray[np.float32], slots: Sequence[int]) -> dict[int, float]:
+    """Memory key → cosine of its best window among those in these slots."""
+    sql = "SELECT v.window, v.vector FROM json_each(?) j CROSS JOIN vectors v ON v.slot = j.value"
+    return _best(db.execute(sql, (packed_keys(slots),)), vector)
 
 
 def best_cosines(db: apsw.Connection, vector: npt.NDArray[np.float32], keys: Sequence[int]) -> dict[int, float]:
