@@ -100,7 +100,7 @@ def _session(
     if sum(row.role == "user" for row in rows) < _FEWEST:
         return 0
     for window in windows(rows, plan.window_tokens):
-        items = asked(models[0], window, budget, SYSTEM, SCHEMA)
+        items = asked(models[0], window, budget, SYSTEM, SCHEMA).items
         for item in items:
             answer = proved(item, window)
             with lock:

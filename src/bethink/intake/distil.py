@@ -9,17 +9,20 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from bethink.errors import NotFound
 from bethink.intake import lessons
-from bethink.intake.asking import SCHEMA, SYSTEM, asked, remember, windows
-from bethink.intake.evidence import KINDS, Item, Proved, Row, proved
+from bethink.intake.asking import MOST_NOTED, SCHEMA, SYSTEM, asked, remember, windows
+from bethink.intake.evidence import KINDS, Item, Proved, Row, proved, share
 from bethink.intake.importing import SESSIONS
 from bethink.intake.models import Budget, Model, Refused, Spent, Unavailable
 from bethink.intake.turns import named
+from bethink.model import EVERYWHERE, Filter, Memory
 
 if TYPE_CHECKING:
     from bethink.service.memories import Memories
@@ -29,13 +32,16 @@ T = TypeVar("T")
 NAMESPACE: Final = "distil"
 HEURISTICS: Final = "heuristics"
 MAX_FAILURES: Final = 3
+#: Share of the words of one that are in the other, when both quote the same words and say the same.
+_SAME: Final = 0.6
 #: Turns before the new ones that are read again, so that nothing is cut in two.
 _CONTEXT_TURNS: Final = 4
 
 
 @dataclass(slots=True)
 class DistilReport:
-    """What a run did. `rejected` says why items were not believed; `problems` what went wrong, by session."""
+    """What a run did. `over` counts what a later part of a session took back; `rejected` says why items were not believed;
+    `problems` what went wrong, by session."""
 
     sessions: int = 0
     windows: int = 0
@@ -43,6 +49,7 @@ class DistilReport:
     stored: int = 0
     merged: int = 0
     superseding: int = 0
+    over: int = 0
     waiting: int = 0
     capped: int = 0
     failed: int = 0
@@ -62,6 +69,7 @@ class DistilReport:
             "stored",
             "merged",
             "superseding",
+            "over",
             "waiting",
             "capped",
             "failed",
@@ -196,8 +204,9 @@ class _Distiller:
         if sum(1 for row in rows if row.text) < self._plan.min_messages and not state.get("through"):
             self._end(session, facts, "too short", 0)
             return
+        noted = self._noted(session) if self._models else []
         try:
-            found, name = self._read(rows)
+            found, over, name = self._read(rows, noted)
         except Spent as spent:
             self._spent.set()
             with self._lock:
@@ -208,33 +217,57 @@ class _Distiller:
             self._failed(session, str(error))
             return
         stored = self._store(session, found)
+        self._withdraw(over)
         self._end(session, facts, name, stored)
 
-    def _read(self, rows: Sequence[Row]) -> tuple[list[Proved], str]:
-        """What the first model that answers finds in all windows; patterns when none does.
+    def _noted(self, session: str) -> list[Memory]:
+        """What was found in a session before, and nobody has confirmed yet; the oldest first."""
+        where = Filter(reach=EVERYWHERE, session=session, source="distil", statuses=("candidate",), owner=self._memories.access.writable[0])
+        return list(reversed(self._memories.list(where, limit=MOST_NOTED).memories))
+
+    def _withdraw(self, over: Sequence[Memory]) -> None:
+        """Forgets candidates that a later part of their session took back; `restore` brings one back."""
+        with self._lock:
+            self._report.over += len(over)
+        for memory in over if not self._plan.dry_run else ():
+            with suppress(NotFound):
+                self._memories.forget(memory.id)
+
+    def _read(self, rows: Sequence[Row], noted: Sequence[Memory]) -> tuple[list[Proved], list[Memory], str]:
+        """What the first model that answers finds in all windows, and what it takes back of what was noted; patterns when none does.
 
         Raises:
             Spent, Refused
         """
         for model in self._models:
             try:
-                return self._by_model(model, rows), model.name
+                return *self._by_model(model, rows, noted), model.name
             except Unavailable as error:
                 with self._lock:
                     if str(error) not in self._report.notes:
                         self._report.notes.append(str(error))
         items = lessons.found_in(rows)
-        return self._believed(items, rows), HEURISTICS
+        return self._believed(items, rows), [], HEURISTICS
 
-    def _by_model(self, model: Model, rows: Sequence[Row]) -> list[Proved]:
-        found: dict[str, Proved] = {}
+    def _by_model(self, model: Model, rows: Sequence[Row], noted: Sequence[Memory]) -> tuple[list[Proved], list[Memory]]:
+        known: list[Memory | Proved] = list(noted)
+        taken: list[Memory] = []
+        dropped = 0
         for window in windows(rows, self._plan.window_tokens):
-            items = asked(model, window, self._budget, SYSTEM, SCHEMA)
+            shown = known[-MOST_NOTED:]
+            items, over = asked(model, window, self._budget, SYSTEM, SCHEMA, [_content(one) for one in shown])
+            gone = [shown[at] for at in over]
+            known = [one for one in known if all(one is not each for each in gone)]
+            taken += [one for one in gone if not isinstance(one, Proved)]
+            dropped += sum(isinstance(one, Proved) for one in gone)
             with self._lock:
                 self._report.windows += 1
-            for one in self._believed(items, window):
-                found.setdefault(one.item.content.casefold(), one)
-        return list(found.values())
+            for new in self._believed(items, window):
+                if not any(_again(new, one) for one in (*known, *gone) if isinstance(one, Proved)):
+                    known.append(new)
+        with self._lock:
+            self._report.over += dropped
+        return [one for one in known if isinstance(one, Proved)], taken
 
     def _believed(self, items: Sequence[Item], rows: Sequence[Row]) -> list[Proved]:
         believed = []
@@ -303,6 +336,18 @@ def _new_rows(memories: Memories, session: str, through: str) -> list[Row]:
         else:
             new.append(row)
     return [*before, *new] if new else []
+
+
+def _content(one: Memory | Proved) -> str:
+    return one.item.content if isinstance(one, Proved) else one.content
+
+
+def _again(new: Proved, old: Proved) -> bool:
+    """Whether both say the same of the same words, as two windows that overlap do."""
+    if new.item.content.casefold() == old.item.content.casefold():
+        return True
+    overlap = new.row.id == old.row.id and new.start < old.end and old.start < new.end
+    return overlap and new.item.kind == old.item.kind and share(new.item.content, old.item.content) >= _SAME
 
 
 def _told(one: Proved, session: str) -> dict[str, Any]:

@@ -198,7 +198,7 @@ class _Drainer:
     def _asked(self, held: spool.Claim, window: list[Row]) -> list[Item]:
         for model in self._models():
             try:
-                items = asked(model, window, self._budget, SYSTEM, SCHEMA)
+                items = asked(model, window, self._budget, SYSTEM, SCHEMA).items
                 spool.refresh(held)
                 return items
             except (Unavailable, Refused, Spent) as error:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from bethink import text
+from bethink.intake.dates import undated
 from bethink.model import EPOCH, Memory, Scope
 
 #: What a model may find → (category, tag, importance).
@@ -28,7 +29,7 @@ _FEWEST_WORDS, _MOST_SENTENCES = 3, 1
 _EXPLAINING: Final = ("root_cause", "workaround")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s)")
 #: Share of a content's words that must be in what was said, and in the quote itself.
-_GROUNDED, _SUPPORTED = 0.6, 0.3
+_GROUNDED, _SUPPORTED = 0.6, 0.25
 #: About the talk instead of about the matter.
 _ABOUT_TALK = re.compile(
     r"\b(?:user|human|assistant|model|speaker|conversation|session|transcript|chat)\b.{0,40}"
@@ -108,9 +109,10 @@ def proved(item: Item, rows: Sequence[Row]) -> Proved | str:
         if item.kind in ("preference", "behavior") and row.role != "user":
             continue
         said = " ".join(each.text for each in _around(row, rows))
-        if share(item.content, said) < _GROUNDED or not values(item.content) <= values(said):
+        content = undated(item.content, said, row.at)
+        if share(content, said) < _GROUNDED or not values(content) <= values(said):
             return "not in what was said"
-        if share(item.content, item.quote) < _SUPPORTED:
+        if share(content, item.quote) < _SUPPORTED:
             return "the quote is about another thing"
         return Proved(item, row, *span)
     return "quote not found"

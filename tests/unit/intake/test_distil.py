@@ -229,6 +229,58 @@ def test_a_session_that_goes_on_is_read_from_there(memories: Memories, transcrip
         assert "Filler number 19" in last and QUOTE not in last
 
 
+def test_what_is_noted_is_shown_and_what_is_over_is_withdrawn(memories: Memories, transcripts: Path, home: Path) -> None:
+    task = {
+        **GOOD,
+        "kind": "task",
+        "content": "The connection pool still needs a size of 20.",
+        "quote": "connection pool should have a size of 20",
+    }
+    talk = conversation(transcripts)
+    imported(memories, transcripts, home)
+
+    def script(body: dict[str, Any]) -> str:
+        said = body["messages"][1]["content"]
+        if "Filler" not in said:
+            return reply(GOOD, task)
+        shown = said[said.index("Written down already") :]
+        number = next(line.split(".")[0] for line in shown.splitlines() if task["content"] in line)
+        assert "over" in body["response_format"]["json_schema"]["schema"]["required"]
+        return json.dumps({"items": [], "over": [int(number), 99]})
+
+    with FakeOpenAI(script) as model:
+        assert run(memories, model.url).stored == 2
+        assert "[2026-10-01]" in model.requests[0]["messages"][1]["content"]
+        talk.assistant("Filler: the pool has a size of 20 now.")
+        imported(memories, transcripts, home)
+        assert run(memories, model.url, dry_run=True).over == 1
+        report = run(memories, model.url)
+    assert (report.over, report.stored) == (1, 0)
+    assert {
+        one.content: one.deleted_at is None
+        for one in memories.store.walk(memories.access, Filter(source="distil", statuses=(), deleted=True), memories.now())
+    } == {task["content"]: False}
+    assert [one.content for one in found(memories)] == [GOOD["content"]]
+
+
+def test_windows_that_overlap_bring_a_finding_once(memories: Memories, transcripts: Path, home: Path) -> None:
+    talk = conversation(transcripts)
+    for number in range(12):
+        talk.assistant(f"Filler number {number} " + "word " * 30)
+    talk.user(f"{QUOTE}, as I said; and the pool may grow.")
+    imported(memories, transcripts, home)
+    counted = iter(range(100))
+
+    def script(body: dict[str, Any]) -> str:
+        return reply({**GOOD, "content": f"The billing service runs PostgreSQL 16, as was decided{'.' * (next(counted) + 1)}"})
+
+    with FakeOpenAI(script) as model:
+        report = run(memories, model.url, window_tokens=400)
+    assert report.windows > 1
+    # Once for each of the two messages that say so, however often they were read.
+    assert report.stored + report.merged <= 2
+
+
 def test_windows_cover_everything_and_overlap() -> None:
     rows = [Row(str(number), "user", f"Sentence {number} " + "word " * (2000 if number == 7 else 20)) for number in range(40)]
     listed = list(windows(rows, 300))
