@@ -199,6 +199,11 @@ def measure(size: int, folder: Path, embedder: OnnxEmbedder, options: argparse.N
     result["identifiers_found"] = statistics.mean(
         any(identifier(n) in hit.memory.content.lower() for hit in hits) for n, hits in zip(probes, found, strict=True)
     )
+    say("check")
+    statements = [each.text.replace("how did we configure", "We always configure") + "." for each in questions]
+    result["check_short"] = timed([lambda text=text: whole.check(text) for text in statements], time.process_time).row()  # type: ignore[misc]  # bound at once
+    others = [memory.content for memory in Corpus(12).memories(options.queries, 20_000_000)]
+    result["check_long"] = timed([lambda text=text: whole.check(text) for text in others], time.process_time).row()  # type: ignore[misc]  # bound at once
     say("list, count")
     result["list_20"] = timed([lambda: plain.list(Filter()) for _ in range(5)]).row()
     result["stats"] = timed([plain.stats for _ in range(3)]).row()
@@ -286,6 +291,8 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
         ("recall, hybrid", recall("hybrid")),
         ("baseline: FTS5 OR query", recall("baseline")),
         ("baseline ÷ keyword, CPU p50", lambda r: f"{r['keyword_cpu_ratio']:.1f}×"),
+        ("check of a short statement", recall("check_short")),
+        ("check of a content as long as a memory", recall("check_long")),
         ("list of 20", recall("list_20")),
         ("stats", recall("stats")),
         ("new process: open; first keyword recall", lambda r: f"{r['open_ms']:.0f}; {r['first_recall_ms']:.0f}"),
