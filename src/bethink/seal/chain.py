@@ -151,7 +151,8 @@ class Chain:
         try:
             source = self._tier(row.meta)
             secret = source.open(*row)
-            sealed = target.seal(row.owner, row.memory, row.name, secret)
+            # Apart: nobody else's value is overwritten, whatever becomes of the row meanwhile.
+            sealed = target.seal(row.owner, row.memory, row.name, secret, apart=True)
             # What cannot be opened again has not been moved.
             if target.open(row.owner, row.memory, row.name, sealed.blob, sealed.meta) != secret:
                 raise SealDenied("The secret did not come back from its new place; it stays where it was.")

@@ -167,15 +167,26 @@ class Sealing(Core):
         return self.seal.chain
 
     def _moving(self, move: Callable[[Iterable[Row]], Iterator[Moved]]) -> Iterator[Moved]:
-        from bethink.seal.chain import Row
+        from bethink.seal import chain
 
-        for moved in move([Row(*row) for row in self.store.walk_secrets(self.access)]):
-            if moved.sealed is not None:
-                with self.store.write(self.access) as tx:
-                    tx.put_secret(moved.row.memory, moved.row.name, moved.sealed.blob, {"tier": moved.sealed.tier, **moved.sealed.meta})
-                    tx.append_audit(self.now(), self._actor, "reseal", moved.row.memory, {"tier": moved.sealed.tier})
+        for moved in move([chain.Row(*row) for row in self.store.walk_secrets(self.access)]):
+            if moved.sealed is None:
+                yield moved
+                continue
+            row, sealed = moved.row, moved.sealed
+            meta = {"tier": sealed.tier, **sealed.meta}
+            with self.store.write(self.access) as tx:
+                # An edit or a pull may have brought another secret, or erased this one, while it was sealed again.
+                unchanged = (row.name, row.blob, row.meta) in tx.secrets_of(row.memory)
+                if unchanged:
+                    tx.put_secret(row.memory, row.name, sealed.blob, meta)
+                    tx.append_audit(self.now(), self._actor, "reseal", row.memory, {"tier": sealed.tier})
+            if unchanged:
                 moved.release()
-            yield moved
+                yield moved
+            else:
+                self._chain().erase(row.owner, row.memory, row.name, sealed.blob, meta)
+                yield chain.Moved(row)
 
     def _telling_links(self, memory: Memory) -> list[Link]:
         """Edges that start at a memory and whose notes hold secrets."""

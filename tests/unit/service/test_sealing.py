@@ -60,3 +60,24 @@ def test_an_operation_that_comes_back_stores_what_it_says(make: Callable[..., Me
     memories.forget(plain.id)
     back = memories.remember_once(Draft("Soup is served at one"), "op-2")
     assert back.action == "added" and back.memory.deleted_at is None
+
+
+def test_what_changes_while_secrets_move_stays_as_it_was_changed(make: Callable[..., Memories], tmp_path: Path) -> None:
+    memories = make(seal=seal_in(tmp_path))
+    said = {
+        letters: memories.remember(Draft(f"The token of {letters} is {_token(letters)}")).memory for letters in ("Zq8v", "K2mN", "pL4x")
+    }
+    moving = memories.rotate_secrets()
+    first = next(moving).row.memory
+    gone, edited = [memory for memory in said.values() if memory.id != first]
+    memories.forget(gone.id)
+    memories.purge(gone.id)
+    # As a pull does it: the same name, another secret.
+    [(name, _, _)] = memories.store.secrets_of(memories.access, edited.id)
+    other = memories._chain().seal(edited.owner, edited.id, name, _token("Wx7c"))
+    with memories.store.write(memories.access) as tx:
+        tx.put_secret(edited.id, name, other.blob, {"tier": other.tier, **other.meta})
+    assert [moved.sealed for moved in moving] == [None, None]
+    assert list(memories.secret(edited.id)["secrets"].values()) == [_token("Wx7c")]
+    assert memories.secret(first)["secrets"]
+    assert [moved.error for moved in memories.rotate_secrets()] == [None, None]
