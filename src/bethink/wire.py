@@ -242,14 +242,10 @@ def warm_server(settings: Settings, embedder: Embedder | None, on_turn: Callable
     return WarmServer(spot_of(settings), open_for_all, embedder, on_turn)
 
 
-def seal_of(settings: Settings, store: Store | None = None) -> LazySeal:
-    """What secrets are sealed with; keys are read or made when the first secret comes.
-
-    Args:
-        store: the opened store, where the caller has it.
-    """
+def seal_of(settings: Settings, store: Store) -> LazySeal:
+    """What the store's secrets are sealed with; keys are read or made when the first secret comes."""
     machine: str | None = None
-    if store is not None and settings["VAULT_ADDR"] and is_replica(settings):
+    if settings["VAULT_ADDR"] and is_replica(settings):
         # Now, as the first secret may come inside a transaction.
         machine = _machine_of(store, settings)
 
@@ -267,7 +263,7 @@ def seal_of(settings: Settings, store: Store | None = None) -> LazySeal:
                 role=settings["VAULT_ROLE"],
                 mount=settings["VAULT_MOUNT"],
                 prefix=settings["VAULT_PREFIX"],
-                replica=machine or (_machine_of(store_of(settings), settings) if is_replica(settings) else None),
+                replica=machine,
             )
         return chain.build(settings.home, encryption_key=settings["MEMORY_ENCRYPTION_KEY"], vault=vault)
 

@@ -64,7 +64,7 @@ class Server:
         _refuse_twins(own, {user.name for user in everybody if user.issuer})
         local = None if self.needs_credentials else settings["MEMORY_USER"]
         self.authenticator = auth.Authenticator(keys, self.people, self.tokens, local, own, utc_now)
-        self.seal = wire.seal_of(settings)
+        self.seal = wire.seal_of(settings, self.store)
         self._limits = replace(wire.limits_of(settings), embed_first=0)
         embedder = wire.embedder_of(settings)
         self.embedder = QueuedEmbedder(embedder) if embedder is not None else None
