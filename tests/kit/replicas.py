@@ -17,6 +17,7 @@ from bethink.seal.vault import VaultSettings
 from bethink.service.core import Writer
 from bethink.service.feeding import Feeding
 from bethink.service.memories import Memories
+from bethink.service.people import SCOPES, People, Principal
 from bethink.service.sealing import LazySeal
 from bethink.stores.base import Store
 from bethink.stores.sqlite import SQLiteStore
@@ -62,6 +63,22 @@ class Server:
 
     def close(self) -> None:
         self.store.close()
+
+
+def crowd(server: Server) -> tuple[People, Callable[[], None]]:
+    """Ann, Bob and a space of Ann's; and what lets Bob in."""
+    people = People(server.store, known=("ann", "bob"), clock=server.clock)
+    people.add_space("team", "ann")
+
+    def let_in() -> None:
+        people.invite("team", "bob", "writer", "ann")
+        people.accept("team", "bob")
+
+    return people, let_in
+
+
+def access_of(people: People, name: str) -> Callable[[], Access]:
+    return lambda: people.access(Principal(name, frozenset(SCOPES)))
 
 
 class Machine:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,14 +15,12 @@ import pytest
 from bethink.errors import NotFound
 from bethink.model import Access, Changes, Draft, Filter
 from bethink.seal.vault import VaultSettings
-from bethink.service.people import SCOPES, People, Principal
+from bethink.service.people import People
 from bethink.stores.base import Store
-from bethink.stores.postgres import PostgresStore
 from bethink.stores.sqlite import SQLiteStore
 from bethink.sync import session
 from bethink.sync.peer import Json, RequestFailed, Unreachable, WrongServer
-from kit import postgres
-from kit.replicas import START, Machine, Private, Server, Tapped, differences, everything, seal_in
+from kit.replicas import START, Machine, Private, Server, Tapped, access_of, crowd, differences, everything, seal_in
 
 
 def canary() -> str:
@@ -100,18 +98,6 @@ def test_secrets_that_stay_make_room_for_what_is_behind_them(tmp_path: Path, mon
     last = one.say("nothing secret")
     assert one.sync().ok
     assert server.memories().get(last.id) and len(one.store.log.refused()) == 9
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def kept_in(request: pytest.FixtureRequest) -> Iterator[Store | None]:
-    """The server's store; None for SQLite."""
-    if request.param == "sqlite":
-        yield None
-        return
-    with postgres.database() as url:
-        store = PostgresStore(url)
-        yield store
-        store.close()
 
 
 def test_what_two_machines_sealed_under_one_name_is_kept_twice(tmp_path: Path, kept_in: Store | None) -> None:
@@ -199,22 +185,6 @@ def test_who_comes_back_into_a_space_finds_all_of_it(tmp_path: Path) -> None:
         assert bob.sync().ok and bob.memories.get(kept.id)
         people.leave("team", "bob")
         assert bob.sync().ok and bob.store.log.ids_of("space:team") == []
-
-
-def crowd(server: Server) -> tuple[People, Callable[[], None]]:
-    """Ann, Bob and a space of Ann's; and what lets Bob in."""
-    people = People(server.store, known=("ann", "bob"), clock=server.clock)
-    people.add_space("team", "ann")
-
-    def let_in() -> None:
-        people.invite("team", "bob", "writer", "ann")
-        people.accept("team", "bob")
-
-    return people, let_in
-
-
-def access_of(people: People, name: str) -> Callable[[], Access]:
-    return lambda: people.access(Principal(name, frozenset(SCOPES)))
 
 
 def test_an_edge_between_two_owners_tells_neither_of_the_other(tmp_path: Path) -> None:
