@@ -150,11 +150,14 @@ def bucket_of(id: str) -> int:
     return hashlib.blake2b(id.encode(), digest_size=1).digest()[0]
 
 
-def digest(marks: Iterable[tuple[str, int, int]]) -> list[str]:
-    """A digest of each part of a store, from (id, version, seq) of its memories in any order; "" of an empty part."""
+def digest(rows: Iterable[tuple[str, int, int]] | Iterable[tuple[str, str, str]]) -> list[str]:
+    """A digest of each part of a store, from (id, version, seq) of its memories or (source, target, type) of its edges, in any order.
+
+    That of an empty part is "".
+    """
     sums = [0] * BUCKETS
-    for id, version, seq in marks:
-        whole = hashlib.blake2b(f"{id} {version} {seq}".encode(), digest_size=9).digest()
+    for id, second, third in rows:
+        whole = hashlib.blake2b(f"{id} {second} {third}".encode(), digest_size=9).digest()
         sums[hashlib.blake2b(id.encode(), digest_size=1).digest()[0]] ^= int.from_bytes(whole[1:], "big")
     return [f"{each:016x}" if each else "" for each in sums]
 

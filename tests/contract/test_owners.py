@@ -97,6 +97,7 @@ READS: dict[str, Callable[[Scene, Access], Any]] = {
     ],
     "counters": lambda s, a: strange(s.store.counters(a), a),
     "marks": lambda s, a: [list(s.store.marks(a, owner)) for owner in ("ann", "bob")],
+    "edges": lambda s, a: [list(s.store.edges(a, owner)) for owner in ("ann", "bob")],
     "revisions_named": lambda s, a: [s.store.revisions_named(a, "revise"), s.store.revisions_named(a, "revise", s.ids)],
     "vectors_of": lambda s, a: sorted(s.store.vectors_of(a, s.ids)),
 }
@@ -257,6 +258,34 @@ def test_uses_of_others_are_not_noted(scene: Scene) -> None:
 def test_links_to_what_is_anothers_cannot_be_made(scene: Scene) -> None:
     with pytest.raises(BethinkError), scene.store.write(ANN) as tx:
         tx.add_link(Link(scene.ann.id, scene.bob.id, "supports", NOW))
+
+
+def test_edges_are_those_between_what_may_be_read(store: Store) -> None:
+    both = Access("ann", ("ann", "space:team"), ("ann", "space:team"))
+    own, other, hidden = memory("own"), memory("other", scope=Scope.of("p")), memory("hidden", deleted_at=NOW)
+    shared = memory("shared").with_(owner="space:team")
+    joined = [(own, shared), (shared, own), (own, other), (other, own), (hidden, own), (own, hidden)]
+    with store.write(both) as tx:
+        for each in (own, other, hidden, shared):
+            tx.insert(each)
+        for source, target in joined:
+            tx.add_link(Link(source.id, target.id, "supports", NOW))
+        tx.add_link(Link(own.id, other.id, "see_also", NOW))
+
+    def edges(access: Access, owner: str) -> set[tuple[str, str, str]]:
+        found = list(store.edges(access, owner))
+        assert len(found) == len(set(found))
+        return set(found)
+
+    def pairs(*some: tuple[Memory, Memory]) -> set[tuple[str, str, str]]:
+        return {(source.id, target.id, "supports") for source, target in some}
+
+    twice = {(own.id, other.id, "see_also")}
+    assert edges(both, "ann") == pairs(*(each for each in joined if each[0] is not shared)) | twice
+    assert edges(both, "space:team") == pairs((shared, own))
+    assert edges(ANN, "ann") == pairs(*(each for each in joined if shared not in each)) | twice
+    assert edges(Access.local("space:team"), "space:team") == edges(ANN, "space:team") == edges(both, "bob") == set()
+    assert edges(dataclasses.replace(both, project="p"), "ann") == set()
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bethink import exchange
@@ -93,19 +93,25 @@ class Feeding(Replicating):
         }
 
     def digest(self, owner: str) -> dict[str, Any]:
-        """Digests of the parts of an owner's memories."""
-        return {"owner": owner, "buckets": exchange.digest(self.store.marks(self.access, self._readable(owner)))}
+        """Digests of the parts of an owner's memories, and of the edges that start there."""
+        marks = self.store.marks(self.access, self._readable(owner))
+        return {"owner": owner, "buckets": exchange.digest(marks), "edges": exchange.digest(self._edges(owner))}
 
     def marks(self, owner: str, buckets: Sequence[int]) -> dict[str, Any]:
-        """(id, version, seq) of every memory in some parts of an owner's memories."""
+        """(id, version, seq) of every memory in some parts of an owner's memories, and (source, target, type) of their edges."""
         wanted = set(buckets)
         marks = [mark for mark in self.store.marks(self.access, self._readable(owner)) if exchange.bucket_of(mark[0]) in wanted]
-        return {"owner": owner, "marks": sorted(marks)}
+        edges = [edge for edge in self._edges(owner) if exchange.bucket_of(edge[0]) in wanted]
+        return {"owner": owner, "marks": sorted(marks), "edges": sorted(edges)}
 
     def fetch(self, ids: Sequence[str]) -> dict[str, Any]:
         """Single memories, whole; those that are not here are left out."""
         found = self.store.get(self.access, list(ids)[:MAX_PAGE])
         return {"items": self._items([memory for memory in found.values() if memory.owner in self.access.readable])}
+
+    def _edges(self, owner: str) -> Iterator[tuple[str, str, str]]:
+        """The edges that a replica shows when nothing is missing: what is lent is none of its memories."""
+        return self.store.edges(self.access.without_loans(), owner)
 
     def _owners(self) -> list[dict[str, Any]]:
         return [{"name": owner, "write": owner in self.access.writable} for owner in self.access.readable]

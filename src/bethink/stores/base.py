@@ -300,6 +300,10 @@ class Store(Protocol):
         """(id, version, seq) of every memory of an owner, forgotten ones too."""
         ...
 
+    def edges(self, access: Access, owner: str) -> Iterator[tuple[str, str, str]]:
+        """(source, target, type) of every edge from a memory of an owner to one that `access` may read as well."""
+        ...
+
     def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
         """Every object that `state_put` keeps in a namespace for the writing owner, by key."""
         ...

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Mark = tuple[int, int]
+#: Source, target, type.
+Edge = tuple[str, str, str]
 #: Failures after which a change waits in the slow lane.
 QUICK_TRIES = 5
 #: Seconds between two tries in the slow lane.
@@ -20,7 +22,7 @@ LONGEST = 300.0
 class Repair:
     """What makes two replicas equal."""
 
-    #: To be fetched: the server's is newer, or is not here.
+    #: To be fetched: the server's is newer, or is not here, or is linked otherwise.
     pull: tuple[str, ...] = ()
     #: To be sent as new: the server does not have it.
     store: tuple[str, ...] = ()
@@ -33,9 +35,15 @@ class Repair:
         return bool(self.pull or self.store or self.again or self.went_back)
 
 
-def repair(mine: Mapping[str, Mark], theirs: Mapping[str, Mark], busy: Collection[str] = ()) -> Repair:
-    """Compares (version, seq) by id. What is in `busy` has changes on the way, which will set it right."""
-    pull = [id for id, mark in theirs.items() if id not in busy and _newer(mark, mine.get(id))]
+def repair(mine: Mapping[str, Mark], theirs: Mapping[str, Mark], busy: Collection[str] = (), apart: Collection[Edge] = ()) -> Repair:
+    """Compares (version, seq) by id. What is in `busy` has changes on the way, which will set it right.
+
+    Args:
+        apart: edges that only one side shows, and no change on the way is about. Their memories may be the same: who may read more than
+            before sees more of their edges.
+    """
+    linked = {source for source, _, _ in apart if mine.get(source) == theirs.get(source)}
+    pull = [id for id, mark in theirs.items() if id in linked or (id not in busy and _newer(mark, mine.get(id)))]
     store = [id for id in mine if id not in theirs and id not in busy]
     again = [(id, theirs[id][0]) for id, mark in mine.items() if id in theirs and id not in busy and theirs[id][0] < mark[0]]
     went_back = any(id in theirs and theirs[id][1] < mark[1] for id, mark in mine.items())

@@ -15,7 +15,7 @@ from bethink.service.replicating import CONFLICT, conflict_of
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
 from bethink.sync import merge
 from bethink.sync.peer import Json, WrongServer
-from bethink.sync.plan import Repair
+from bethink.sync.plan import Edge, Repair
 from bethink.sync.secrets import Kept, Secrets
 from bethink.sync.waiting import Waiting
 
@@ -255,6 +255,26 @@ class Replica:
             tx.log.rewind()
             tx.log.put_fact("cursor", None)
 
+    @property
+    def to_compare(self) -> bool:
+        """Whether pulling may have left something out."""
+        return bool(self.store.log.fact("compare"))
+
+    def compared(self) -> None:
+        """What pulling may have left out was found."""
+        if self.to_compare:
+            with self.store.write(self.access) as tx:
+                tx.log.put_fact("compare", None)
+
+    def unsettled(self, edges: Collection[Edge]) -> set[Edge]:
+        """Those of some edges that the server has to hear of: made, cut or erased here with one of their ends."""
+        log = self.store.log
+        busy = {end for source, target, _ in edges for end in (source, target)} & log.waiting()
+        erased = busy - self.store.get(self.access, list(busy)).keys()
+        said = [change for id in busy for change in log.pending(id) if change.op in ("link", "unlink")]
+        told = {(one.memory, str((one.payload or {}).get("target")), str((one.payload or {}).get("type"))) for one in said}
+        return {edge for edge in edges if edge in told or edge[1] in erased}
+
     def upload_unknown(self) -> int:
         """Logs what neither the server nor the log knows."""
         with self.store.write(self.access) as tx:
@@ -454,6 +474,9 @@ class Replica:
                     tx.erase(id)
                     tx.log.unknow(id)
             tx.log.bind(after)
+            if set(owners) - set(bound["owners"]):
+                # Edges of what was here before that end at theirs are told now; and the cursor may be from before they were left.
+                tx.log.put_fact("compare", True)
         self.secrets.erase(row for row in rows if row[1] not in kept)
 
     def _readonly(self, owners: Iterable[Any], principal: str) -> list[str]:

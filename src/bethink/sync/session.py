@@ -91,9 +91,10 @@ class Session:
             self.fetch_secrets()
         except PeerError as error:
             report.errors["secrets"] = error
-        if verify and report.ok:
+        if (verify or self.replica.to_compare) and report.ok:
             try:
                 report.repaired = self.verify()
+                self.replica.compared()
                 if report.repaired:
                     report.sent += self.push()
                     report.fetched += self.pull()
@@ -191,19 +192,25 @@ class Session:
         busy = log.waiting()
         for owner in self.replica.access.readable:
             mine = {id: (version, seq) for id, version, seq in log.marks(owner)}
-            digest = exchange.digest((id, *mark) for id, mark in mine.items())
+            edges = list(self.replica.store.edges(self.replica.access, owner))
             remote = self.replica.remote(owner)
             try:
-                parts = plan.differing(digest, self.peer.digest(remote)["buckets"])
-                if not parts:
+                told = self.peer.digest(remote)
+                wanted = set(plan.differing(exchange.digest((id, *mark) for id, mark in mine.items()), told["buckets"]))
+                # A server from before tells nothing of edges.
+                if "edges" in told:
+                    wanted.update(plan.differing(exchange.digest(edges), told["edges"]))
+                if not wanted:
                     continue
-                told = self.peer.marks(remote, parts)["marks"]
-                theirs = {str(id): (int(version), int(seq)) for id, version, seq in told}
+                told = self.peer.marks(remote, sorted(wanted))
+                theirs = {str(id): (int(version), int(seq)) for id, version, seq in told["marks"]}
+                linked = {(str(source), str(target), str(type)) for source, target, type in told.get("edges", ())}
             except (KeyError, TypeError, ValueError) as error:
                 raise PeerError(f"The server's digest cannot be read: {error}.") from error
-            wanted = set(parts)
             some = {id: mark for id, mark in mine.items() if exchange.bucket_of(id) in wanted}
-            if repair := plan.repair(some, theirs, busy):
+            shown = {edge for edge in edges if exchange.bucket_of(edge[0]) in wanted} if "edges" in told else linked
+            apart = shown ^ linked
+            if repair := plan.repair(some, theirs, busy, apart - self.replica.unsettled(apart)):
                 found[owner] = repair
         return found
 

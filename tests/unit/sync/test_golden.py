@@ -66,6 +66,16 @@ def test_the_memories_of_an_old_server_are_understood(tmp_path: Path) -> None:
             assert one.memories.get(wanted.id) == wanted
 
 
+def test_edges_are_compared_as_they_were_at_first(tmp_path: Path) -> None:
+    golden = json.loads((GOLDEN / "edges.json").read_text("utf-8"))
+    serving = Server(tmp_path).serving()()
+    for name, call in golden.items():
+        assert call["answered"].keys() <= getattr(serving, name)(*call["asked"]).keys()
+    for kind, rows in (("buckets", "marks"), ("edges", "edges")):
+        made = exchange.digest(tuple(row) for row in golden["marks"]["answered"][rows])
+        assert [each for each in made if each] == golden["digest"]["answered"][kind]
+
+
 class Found:
     """A key that is there already."""
 

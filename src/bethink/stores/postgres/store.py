@@ -17,7 +17,7 @@ from bethink.stores.base import AuditEntry, Capabilities, Feed, Plan, Tombstone
 from bethink.stores.postgres import schema, search
 from bethink.stores.postgres.connection import Connection, Database
 from bethink.stores.postgres.rows import SELECT, memory_of, revision_of, storable
-from bethink.stores.postgres.transaction import DIALECT, PostgresTransaction, chained, links_of, mend, of_visible
+from bethink.stores.postgres.transaction import DIALECT, PostgresTransaction, chained, joined, links_of, mend, of_visible
 from bethink.stores.where import Where, matching, visible
 
 if TYPE_CHECKING:
@@ -278,6 +278,14 @@ class PostgresStore:
         with self._reading(access) as db:
             rows = db.execute(f"SELECT m.id, m.version, coalesce(m.seq, 0) FROM memories m WHERE {where.sql}", where.values).fetchall()
         return iter([(id, version, seq) for id, version, seq in rows])
+
+    def edges(self, access: Access, owner: str) -> Iterator[tuple[str, str, str]]:
+        where = Where(DIALECT)
+        where.equals("links.owner", owner)
+        joined(where, access)
+        with self._reading(access) as db:
+            rows = db.execute(f"SELECT source, target, type FROM links WHERE {where.sql}", where.values).fetchall()
+        return iter([(source, target, type) for source, target, type in rows])
 
     def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
         owner = access.writable[0] if access.writable else access.principal

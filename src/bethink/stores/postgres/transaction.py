@@ -331,15 +331,20 @@ def of_visible(table: str, column: str, where: Where, access: Access) -> str:
     return f"EXISTS (SELECT 1 FROM memories m WHERE m.owner = {table}.owner AND m.id = {table}.{column} AND {rows.sql})"
 
 
+def joined(where: Where, access: Access) -> None:
+    """The condition that an edge joins two memories that `access` may read."""
+    where.add(of_visible("links", "source", where, access))
+    ends = Where(DIALECT, values=where.values)
+    visible(ends, access)
+    where.add(f"EXISTS (SELECT 1 FROM memories m WHERE m.id = links.target AND {ends.sql})")
+
+
 def links_of(db: Connection, access: Access, ids: Sequence[str]) -> list[Link]:
     """Every edge that starts or ends at one of `ids` between memories that `access` may read."""
     if not ids:
         return []
     where = Where(DIALECT)
-    where.add(of_visible("links", "source", where, access))
-    ends = Where(DIALECT, values=where.values)
-    visible(ends, access)
-    where.add(f"EXISTS (SELECT 1 FROM memories m WHERE m.id = links.target AND {ends.sql})")
+    joined(where, access)
     where.add(f"source = ANY ({where.bind(list(ids))}) OR target = ANY ({where.bind(list(ids))})")
     sql = f"SELECT source, target, type, created_at, note FROM links WHERE {where.sql} ORDER BY created_at"
     return [link_of(row) for row in db.execute(sql, where.values)]

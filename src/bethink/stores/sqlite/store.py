@@ -365,6 +365,21 @@ class SQLiteStore:
             ).fetchall()
         return iter(rows)
 
+    def edges(self, access: Access, owner: str) -> Iterator[tuple[str, str, str]]:
+        where = Where(DIALECT)
+        visible(where, access)
+        where.equals("m.owner", owner)
+        ends = Where(DIALECT, values=where.values)
+        visible(ends, access)
+        # Whoever else has edges is not looked at: they are found from the owner's memories.
+        sql = (
+            f"SELECT l.source, l.target, l.type FROM memories m CROSS JOIN links l ON l.source = m.id WHERE {where.sql} "
+            f"AND EXISTS (SELECT 1 FROM memories m WHERE m.id = l.target AND {ends.sql})"
+        )
+        with translated(self.path):
+            rows: list[tuple[str, str, str]] = self._db.execute(sql, where.values).fetchall()
+        return iter(rows)
+
     def state(self, access: Access, namespace: str) -> dict[str, dict[str, Any]]:
         owner = access.writable[0] if access.writable else access.principal
         sql = "SELECT key, value FROM state WHERE owner = ? AND namespace = ? ORDER BY key"

@@ -79,7 +79,7 @@ def changes(memories: Follows, request: Request, cursor: Cursor = None, limit: A
 
 @routes.get("/api/sync/digest")
 def digest(memories: Follows, request: Request, owner: Annotated[str, Query(max_length=500)]) -> Response:
-    """Digests of the parts of an owner's memories, to find out where a replica differs."""
+    """Digests of the parts of an owner's memories and of their edges, to find out where a replica differs."""
     return _packed(request, Feeding.of(memories).digest(owner))
 
 
@@ -87,7 +87,7 @@ def digest(memories: Follows, request: Request, owner: Annotated[str, Query(max_
 def marks(
     memories: Follows, request: Request, owner: Annotated[str, Query(max_length=500)], parts: Annotated[str, Query(max_length=2000)]
 ) -> Response:
-    """Ids, versions and places of the memories in some parts, named by their numbers with commas."""
+    """Ids, versions and places of the memories in some parts, named by their numbers with commas; and their edges."""
     return _packed(request, Feeding.of(memories).marks(owner, buckets_of(parts.split(","))))
 
 
