@@ -30,7 +30,7 @@ KEY = "11" * 32
 TEAM = "space:team"
 USERS = ("ann", "bob")
 ROLES = ("writer", "reader")
-EXAMPLES = int(os.environ.get("BETHINK_SYNC_EXAMPLES", "220"))
+EXAMPLES = int(os.environ.get("BETHINK_SYNC_EXAMPLES", "280"))
 STEPS = int(os.environ.get("BETHINK_SYNC_STEPS", "60"))
 #: Crashes here are those of processes, so that files may lie in memory.
 FOLDER = next((each for each in ("/dev/shm",) if os.access(each, os.W_OK)), None)
@@ -455,7 +455,7 @@ def play(examples: int, length: int) -> None:
 def test_whatever_happens_all_end_equal_and_nothing_is_lost() -> None:
     """More than ten thousand steps."""
     play(EXAMPLES, STEPS)
-    assert steps >= 10_000 or (EXAMPLES, STEPS) != (220, 60)
+    assert steps >= 10_000 or (EXAMPLES, STEPS) != (280, 60)
 
 
 @pytest.mark.slow
