@@ -97,14 +97,12 @@ def judge(new: str, neighbours: Sequence[Neighbour], *, noop: float = NOOP, upda
     return Verdict("ADD", nearest, reason="Nothing known says the same or is corrected by it.")
 
 
-def prepare(new: str, known: Sequence[str]) -> None:
-    """Reads what `judge` will want to have read, while there is time: the new text, and the old ones that have words in common with it."""
-    words = sentences(new)
+def prepare(new: str, known: str) -> None:
+    """Reads what `judge` will want to have read, while there is time: the new text, and an old one that has words in common with it."""
+    words, theirs = sentences(new), sentences(known)
     read(new)
-    for content in known:
-        theirs = sentences(content)
-        if related(words, theirs) and _BY_WORDS * overlap(words, theirs) >= _LEAST:
-            read(content)
+    if related(words, theirs) and _BY_WORDS * overlap(words, theirs) >= _LEAST:
+        read(known)
 
 
 def _nearest(words: Sequence[Words], neighbours: Sequence[Neighbour]) -> list[Neighbour]:

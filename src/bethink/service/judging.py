@@ -104,7 +104,10 @@ class Judging(Core):
         with_one_thread.shutdown(wait=False)
 
         def vector(found: Sequence[Memory]) -> Vector | None:
-            guard.prepare(content, [memory.content for memory in found])
+            for memory in found:
+                if made.done():
+                    break
+                guard.prepare(content, memory.content)
             return made.result()
 
         return vector

@@ -10,6 +10,8 @@ from itertools import combinations
 ENOUGH, PAIRED = 6, 6
 #: Pairs that are worth more than the budget: words that exclude each other are expected together more often than they are.
 _AT_LEAST, _OVER = 3, 4
+#: Words that go together are in this many times more rows than the budget before the oldest of these are left out.
+ASTRAY = 4
 
 
 def pairs(words: Sequence[tuple[int, str]], budget: int, documents: int) -> list[tuple[str, str]]:

@@ -248,6 +248,10 @@ class Replica:
                     payload = {"fields": fields, "at": memory.updated_at.isoformat()}
                     tx.log.add(id, memory.owner, "edit", payload, version)
                     self._log_belongings(tx, memory)
+            for link in tx.links_of([source for source, _, _ in found.links]):
+                memory = tx.get(link.source)
+                if memory is not None and (link.source, link.target, link.type) in found.links:
+                    tx.log.add(memory.id, memory.owner, "link", exchange.link_out(link))
 
     def rewind(self) -> None:
         """The server's order of changes begins anew."""

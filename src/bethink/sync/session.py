@@ -177,7 +177,7 @@ class Session:
             self.replica.rewind()
             differing += 1
         for owner, found in compared.items():
-            differing += len(found.pull) + len(found.store) + len(found.again)
+            differing += len(found.pull) + len(found.store) + len(found.again) + len(found.links)
             self.replica.mend(found)
             for start in range(0, len(found.pull), PAGE):
                 page = self.peer.fetch(found.pull[start : start + PAGE])
@@ -209,8 +209,8 @@ class Session:
                 raise PeerError(f"The server's digest cannot be read: {error}.") from error
             some = {id: mark for id, mark in mine.items() if exchange.bucket_of(id) in wanted}
             shown = {edge for edge in edges if exchange.bucket_of(edge[0]) in wanted} if "edges" in told else linked
-            apart = shown ^ linked
-            if repair := plan.repair(some, theirs, busy, apart - self.replica.unsettled(apart)):
+            settled = (shown ^ linked) - self.replica.unsettled(shown ^ linked)
+            if repair := plan.repair(some, theirs, busy, settled & shown, settled & linked):
                 found[owner] = repair
         return found
 

@@ -295,9 +295,13 @@ def test_what_a_restored_server_lost_is_sent_again(tmp_path: Path) -> None:
     server = Server(tmp_path)
     one, two = Machine(tmp_path, "one", server), Machine(tmp_path, "two", server)
     old = one.say("in the backup")
+    before = [one.say(f"in the backup as well {number}") for number in range(3)]
+    one.memories.link(before[0].id, before[1].id, "supports")
     one.sync()
     two.sync()
     server.store.backup(tmp_path / "backup.db")
+    # Of these the server has the memories, and what joins them not.
+    one.memories.link(before[1].id, before[2].id, "supports", "said later")
     new = one.say("after the backup")
     other = one.say("linked")
     one.memories.link(new.id, other.id, "supports")
@@ -315,6 +319,8 @@ def test_what_a_restored_server_lost_is_sent_again(tmp_path: Path) -> None:
     there = server.memories()
     assert there.get(new.id).content == "after the backup"
     assert there.get(old.id).content == "changed after the backup"
+    told = server.store.links_of(Access.local("ann"), [each.id for each in before])
+    assert sorted((link.source, link.note) for link in told) == [(before[0].id, ""), (before[1].id, "said later")]
     expected = everything(server.store, Access.local("ann"), own="ann")
     for each in (one, two):
         assert differences(everything(each.store, each.replica.access, own="local"), expected) == []

@@ -273,11 +273,13 @@ def test_a_server_from_before_tells_nothing_of_edges(scene: Scene) -> None:
 
 def test_what_a_server_lost_is_not_fetched_for_its_edges() -> None:
     edge = ("memory", "other", "supports")
-    assert plan.repair({"memory": (2, 9)}, {"memory": (2, 9)}, apart=[edge]).pull == ("memory",)
-    lost = plan.repair({"memory": (2, 9)}, {"memory": (1, 5)}, apart=[edge])
-    assert (lost.pull, lost.again) == ((), (("memory", 1),))
-    # It was purged there since, or is on its way.
-    assert not plan.repair({}, {}, apart=[edge]) and not plan.repair({}, {"memory": (2, 9)}, ["memory"], [edge])
+    for side in ("here", "there"):
+        assert plan.repair({"memory": (2, 9)}, {"memory": (2, 9)}, **{side: [edge]}).pull == ("memory",)
+        lost = plan.repair({"memory": (2, 9)}, {"memory": (1, 5)}, **{side: [edge]})
+        assert (lost.pull, lost.again, lost.links) == ((), (("memory", 1),), (edge,) if side == "here" else ())
+        # It was purged there since, or is on its way.
+        assert not plan.repair({}, {}, **{side: [edge]})
+        assert not plan.repair({}, {"memory": (2, 9)}, ["memory"], **{side: [edge]})
 
 
 class Halting(Tapped):

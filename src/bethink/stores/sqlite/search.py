@@ -193,7 +193,7 @@ def _by_shared_words(db: apsw.Connection, where: Where, terms: Sequence[Term], k
         query += [f'("{one}" AND "{other}")' for one, other in words.pairs(others, budget, documents)]
     # A single word is asked for whatever it costs.
     query = query or [f'"{term.word}"' for term in present[:1]]
-    return _ranked(db, where, " OR ".join(query), k) if query else {}
+    return _ranked(db, where, " OR ".join(query), k, most=budget * words.ASTRAY) if query else {}
 
 
 def _affordable(terms: Sequence[Term], budget: int) -> list[Term]:
@@ -218,14 +218,19 @@ def _match(db: apsw.Connection, where: Where, rare: Sequence[Term], others: Sequ
     return _ranked(db, where, query, k, factor)
 
 
-def _ranked(db: apsw.Connection, where: Where, query: str, k: int, factor: float = 1.0) -> dict[int, float]:
+def _ranked(db: apsw.Connection, where: Where, query: str, k: int, factor: float = 1.0, most: int | None = None) -> dict[int, float]:
+    """Key → score of the best rows; with `most` only the newest so many are scored."""
     weights = ", ".join(map(str, WEIGHTS))
     sql = (
-        f"SELECT m.key, -bm25(memories_fts, {weights}) * :factor AS score FROM memories_fts "
-        "CROSS JOIN memories m ON m.key = memories_fts.rowid "
-        f"WHERE memories_fts MATCH :query AND {where.sql} ORDER BY score DESC, m.key DESC LIMIT :k"
+        f"SELECT m.key AS key, -bm25(memories_fts, {weights}) * :factor AS score FROM memories_fts "
+        f"CROSS JOIN memories m ON m.key = memories_fts.rowid WHERE memories_fts MATCH :query AND {where.sql}"
     )
-    return dict(db.execute(sql, {**where.values, "query": query, "k": k, "factor": factor}).fetchall())
+    if most is not None:
+        sql = f"SELECT key, score FROM ({sql} ORDER BY memories_fts.rowid DESC LIMIT :most)"
+    found = db.execute(
+        f"{sql} ORDER BY score DESC, key DESC LIMIT :k", {**where.values, "query": query, "k": k, "factor": factor, "most": most}
+    )
+    return dict(found.fetchall())
 
 
 def _add_held_together(db: apsw.Connection, where: Where, others: Sequence[Term], found: dict[int, float], k: int, documents: int) -> None:
