@@ -41,11 +41,12 @@ class Bits:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close()
-        self._db.executemany(
-            "INSERT INTO chunk_versions (number, version) VALUES (?, random()) "
-            "ON CONFLICT (number) DO UPDATE SET version = excluded.version",
-            [(number,) for number in self._changed],
-        )
+        if error is None:
+            self._db.executemany(
+                "INSERT INTO chunk_versions (number, version) VALUES (?, random()) "
+                "ON CONFLICT (number) DO UPDATE SET version = excluded.version",
+                [(number,) for number in self._changed],
+            )
 
     def write(self, slot: int, signs: bytes, place: int) -> None:
         """Fills a slot."""

@@ -271,7 +271,7 @@ def _by_meaning(
     if keys is not None:
         return _best(vectors.best_cosines(db, plan.vector, keys), plan.k)
     nearest = bits.nearest(blocks, plan.vector, _places(db, access, plan))
-    pool = plan.k * (4 if plan.nearly else 3) + (0 if plan.nearly else 50)
+    pool = plan.k * 4 if plan.nearly else plan.k * 3 + 50
     while True:
         slots = nearest(pool)
         near = vectors.cosines_in(db, plan.vector, slots)
