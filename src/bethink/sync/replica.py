@@ -394,7 +394,9 @@ class Replica:
 
     def _take_secrets(self, tx: ReplicaTransaction, memory: Memory, told: Sequence[tuple[str, Sealed]]) -> None:
         """Keeps secrets that came; what was sealed here and was not sent yet stays."""
-        mine = {str((change.payload or {}).get("name")) for change in tx.log.pending(memory.id) if change.op == "secret"} if told else ()
+        unsent = [change for change in tx.log.pending(memory.id) if change.op == "secret"] if told else []
+        # Of what a twin took in only the change is left here, not the secret.
+        mine = {str((change.payload or {}).get("name")) for change in unsent} & {name for name, _, _ in tx.secrets_of(memory.id)}
         for name, sealed in told:
             if name not in mine:
                 tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})

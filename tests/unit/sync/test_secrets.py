@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bethink.model import Access, Changes, Link
+from bethink.model import Access, Changes, Filter, Link
 from bethink.seal.vault import VaultSettings
 from bethink.stores.postgres import PostgresStore
 from bethink.stores.sqlite import SQLiteStore
+from bethink.sync.peer import Json, Unreachable
 from kit import postgres
 from kit.replicas import Machine, Server, Tapped, seal_in
 
@@ -51,6 +53,39 @@ def test_a_restored_server_gets_the_secrets_again(tmp_path: Path) -> None:
     server.store._db.execute("DELETE FROM tombstones")
     one.memories.revise(new.id, Changes(importance=0.9))
     assert one.sync().ok and server.memories().secret(new.id)["secrets"] == wanted[0]
+
+
+class Unheard(Tapped):
+    """A line on which the answer to the next push is lost."""
+
+    lost = False
+
+    def push(self, changes: Sequence[Json]) -> Json:
+        answer = super().push(changes)
+        if self.lost:
+            self.lost = False
+            raise Unreachable("the answer was lost")
+        return answer
+
+
+def test_what_was_sealed_here_is_here_still_when_a_twin_took_it_in(tmp_path: Path) -> None:
+    server = Server(tmp_path, key=KEY)
+    one, two = (Machine(tmp_path, name, server, key=KEY, wrap=Unheard) for name in ("one", "two"))
+    for each in (one, two):
+        assert each.sync().ok
+    two.say("the same on both")
+    mine = one.say("the same on both")
+    one.memories.revise(mine.id, Changes(sensitive=True))
+    assert two.sync().ok
+    one.peer.lost = True
+    one.sync()
+    for each in (one, two, one):
+        each.clock.at += timedelta(days=1)
+        assert each.sync(verify=True).ok
+    [told] = server.memories().list(Filter()).memories
+    assert told.sensitive and told.id != mine.id
+    for each in (server.memories(), one.memories, two.memories):
+        assert each.secret(told.id)["secrets"] == {"content": "the same on both"}
 
 
 def test_a_purge_is_taken_in_where_the_seal_has_wrong_settings(tmp_path: Path) -> None:
