@@ -218,9 +218,12 @@ class Replica:
                     replaced += self._kept_of(taken.sealed)
                     for stone in gone:
                         self._gone(tx, str(stone["id"]), stone.get("twin"))
+                    missing = set(taken.missing)
                     for item in items:
-                        self._take(tx, {**item, "secrets": taken.sealed.get(str(item["memory"]["id"]), ())})
-                    self.waiting.want(tx.log, [str(item["memory"]["id"]) for item in items], taken.missing)
+                        id = str(item["memory"]["id"])
+                        if not self._take(tx, {**item, "secrets": taken.sealed.get(id, ())}):
+                            missing.add(id)
+                    self.waiting.want(tx.log, [str(item["memory"]["id"]) for item in items], missing)
                     if move_cursor:
                         tx.log.put_fact("cursor", str(page["cursor"]))
             finally:
@@ -329,8 +332,8 @@ class Replica:
             tx.log.stamp(id, version + merge.edits_among(tx.log.pending(id)), seq)
         return 1
 
-    def _take(self, tx: ReplicaTransaction, item: Mapping[str, Any], *, also_same: bool = False) -> None:
-        """Makes a memory here what the server says, with what is still to be sent on top."""
+    def _take(self, tx: ReplicaTransaction, item: Mapping[str, Any], *, also_same: bool = False) -> bool:
+        """Makes a memory here what the server says, with what is still to be sent on top; False when not all its secrets were taken."""
         told = exchange.unpacked(item["memory"])
         seq = told.seq or 0
         server = told.with_(owner=self._local(told.owner, str((self.binding or {}).get("principal"))))
@@ -343,13 +346,13 @@ class Replica:
                 if here.sensitive:
                     self._drop_conflicts(tx, here.id, item.get("conflicts", ()))
                 self._take_conflicts(tx, here.id, item.get("conflicts", ()))
-                self._take_secrets(tx, here, item.get("secrets", ()))
-            return
+                return self._take_secrets(tx, here, item.get("secrets", ()))
+            return True
         waiting = tx.log.pending(server.id)
         merged = merge.overlaid(server, waiting, here)
         tx.log.know(server.id, server.version, seq)
         if merged is None:
-            return
+            return True
         if here is None:
             tx.insert(merged)
         elif merged != here:
@@ -366,7 +369,7 @@ class Replica:
         if merged.sensitive and not also_same:
             self._drop_conflicts(tx, server.id, item.get("conflicts", ()))
         self._take_conflicts(tx, server.id, item.get("conflicts", ()))
-        self._take_secrets(tx, merged, item.get("secrets", ()))
+        return self._take_secrets(tx, merged, item.get("secrets", ()))
 
     def _take_links(self, tx: ReplicaTransaction, memory: Memory, item: Mapping[str, Any]) -> None:
         links = [exchange.link_in(memory.id, link) for link in item.get("links", ())]
@@ -392,14 +395,15 @@ class Replica:
         if here - named:
             tx.scrub_revisions(id)
 
-    def _take_secrets(self, tx: ReplicaTransaction, memory: Memory, told: Sequence[tuple[str, Sealed]]) -> None:
-        """Keeps secrets that came; what was sealed here and was not sent yet stays."""
+    def _take_secrets(self, tx: ReplicaTransaction, memory: Memory, told: Sequence[tuple[str, Sealed]]) -> bool:
+        """Keeps secrets that came; what was sealed here and was not sent yet stays, and False says that the server's is to be asked for."""
         unsent = [change for change in tx.log.pending(memory.id) if change.op == "secret"] if told else []
         # Of what a twin took in only the change is left here, not the secret.
         mine = {str((change.payload or {}).get("name")) for change in unsent} & {name for name, _, _ in tx.secrets_of(memory.id)}
         for name, sealed in told:
             if name not in mine:
                 tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+        return mine.isdisjoint(name for name, _ in told)
 
     def _addressed(self, item: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, Any]]:
         remote = str(item["memory"]["owner"])

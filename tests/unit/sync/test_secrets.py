@@ -88,6 +88,28 @@ def test_what_was_sealed_here_is_here_still_when_a_twin_took_it_in(tmp_path: Pat
         assert each.secret(told.id)["secrets"] == {"content": "the same on both"}
 
 
+def test_what_the_server_sealed_under_the_same_name_comes_once_the_own_was_sent(tmp_path: Path) -> None:
+    server = Server(tmp_path, key=KEY)
+    one, two = (Machine(tmp_path, name, server, key=KEY, wrap=Unheard) for name in ("one", "two"))
+    memory = one.say("the first words")
+    for each in (one, two):
+        assert each.sync().ok
+    one.memories.revise(memory.id, Changes(content="the second words"))
+    assert one.sync().ok
+    # Sealed where the second words are not known yet.
+    two.memories.revise(memory.id, Changes(sensitive=True))
+    two.peer.lost = True
+    two.sync()
+    for each in (one, two, one, two):
+        each.clock.at += timedelta(days=1)
+        assert each.sync(verify=True).ok
+    wanted = server.memories().secret(memory.id)
+    assert sorted(wanted["secrets"].values()) == ["the first words", "the second words"]
+    for each in (one, two):
+        told = each.memories.secret(memory.id)
+        assert (told["secrets"], told["content"]) == (wanted["secrets"], wanted["content"])
+
+
 def test_a_purge_is_taken_in_where_the_seal_has_wrong_settings(tmp_path: Path) -> None:
     server = Server(tmp_path, key=KEY)
     one, two = (Machine(tmp_path, name, server, key=KEY) for name in ("one", "two"))
