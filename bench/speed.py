@@ -28,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def measure(size: int, folder: Path, embedder: OnnxEmbedder, options: argparse.N
         for query in queries[:5]:
             memories.recall(query)
         clock = time.process_time if mode == "hybrid" else time.thread_time
-        return timed([lambda query=query: memories.recall(query) for query in queries], clock)  # type: ignore[misc]  # bound at once
+        return timed([partial(memories.recall, query) for query in queries], clock)
 
     say("recall")
     result["keyword"] = recalls(plain, "keyword").row()
@@ -201,16 +202,16 @@ def measure(size: int, folder: Path, embedder: OnnxEmbedder, options: argparse.N
     )
     say("check")
     statements = [each.text.replace("how did we configure", "We always configure") + "." for each in questions]
-    result["check_short"] = timed([lambda text=text: whole.check(text) for text in statements], time.process_time).row()  # type: ignore[misc]  # bound at once
+    result["check_short"] = timed([partial(whole.check, text) for text in statements], time.process_time).row()
     others = [memory.content for memory in Corpus(12).memories(options.queries, 20_000_000)]
-    result["check_long"] = timed([lambda text=text: whole.check(text) for text in others], time.process_time).row()  # type: ignore[misc]  # bound at once
+    result["check_long"] = timed([partial(whole.check, text) for text in others], time.process_time).row()
     say("list, count")
     result["list_20"] = timed([lambda: plain.list(Filter()) for _ in range(5)]).row()
     result["stats"] = timed([plain.stats for _ in range(3)]).row()
     say("baseline")
     old = fill_baseline(folder / f"{size}.baseline.db", store)
     sample = questions[: max(10, options.queries // 3)] if size > 100_000 else questions
-    result["baseline"] = timed([lambda each=each: baseline_recall(old, each) for each in sample]).row()  # type: ignore[misc]  # bound at once
+    result["baseline"] = timed([partial(baseline_recall, old, each) for each in sample]).row()
     old.close()
     result["keyword_cpu_ratio"] = result["baseline"]["cpu_p50"] / result["keyword"]["cpu_p50"]
     store.close()
@@ -241,7 +242,7 @@ def stores(path: Path, folder: Path, size: int, corpus: Corpus, count: int) -> d
     drafts = [Draft(m.content, m.category, m.tags, m.expanded_keywords, m.importance) for m in Corpus(11).memories(count + 5, 10_000_000)]
     for draft in drafts[:5]:
         memories.remember(draft)
-    times = timed([lambda draft=draft: memories.remember(draft) for draft in drafts[5:]])  # type: ignore[misc]  # bound at once
+    times = timed([partial(memories.remember, draft) for draft in drafts[5:]])
     memories.close()
     for part in folder.glob(f"{size}.copy.db*"):
         part.unlink()
