@@ -1,14 +1,18 @@
-"""Changes that lost against another machine's: listed with what stands now, and made again."""
+"""Changes that lost against another machine's: kept as they come, listed with what stands now, and made again."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bethink import exchange
 from bethink.errors import Conflict, NotFound
-from bethink.model import Changes, Memory
+from bethink.model import Changes, Memory, Revision
 from bethink.service.memories import Memories
 from bethink.service.replicating import CONFLICT, conflict_of
+from bethink.stores.base import ReplicaTransaction
 
 #: What a person can say again; the rest (who, when, seals) is the store's own.
 _AGAIN = ("content", "category", "tags", "expanded_keywords", "importance", "status", "scope", "valid_from", "valid_until", "expires_at")
@@ -51,3 +55,26 @@ def reapply(memories: Memories, id: str) -> Memory:
     if memory.deleted_at is not None:
         memories.restore(memory.id)
     return memories.revise(memory.id, Changes(**wanted))
+
+
+def take(tx: ReplicaTransaction, id: str, told: Sequence[Mapping[str, Any]]) -> None:
+    """Keeps the conflicts that the server tells of a memory, each once."""
+    if not told:
+        return
+    here = {revision.note for revision in tx.revisions_of(id) if revision.op == CONFLICT}
+    for one in told:
+        note = json.dumps({name: one[name] for name in ("operation", "reason", "fields")}, ensure_ascii=False)
+        if note not in here:
+            at = datetime.fromisoformat(one["at"])
+            memory = tx.get(id)
+            version = memory.version if memory else 0
+            told_by = (one.get("actor") or "", one.get("client"), one.get("agent"), one.get("session"))
+            tx.add_revision(Revision(id, version, at, CONFLICT, {}, *told_by, note))
+
+
+def drop(tx: ReplicaTransaction, id: str, told: Sequence[Mapping[str, Any]]) -> None:
+    """What the server emptied when the memory was sealed must not stay readable here."""
+    named = {str(one["operation"]) for one in told}
+    here = {str(kept["operation"]) for one in tx.revisions_of(id) if (kept := conflict_of(one)) is not None}
+    if here - named:
+        tx.scrub_revisions(id)

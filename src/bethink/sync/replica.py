@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,12 @@ from bethink import exchange
 from bethink.errors import BethinkError, InvalidInput, PeerError
 from bethink.model import Access, Filter, Memory, Revision
 from bethink.service.core import utc_now
-from bethink.service.replicating import CONFLICT, conflict_of
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
-from bethink.sync import merge
+from bethink.sync import conflicts, merge
 from bethink.sync.peer import Json, WrongServer
 from bethink.sync.plan import Edge, Repair
 from bethink.sync.secrets import Kept, Secrets
+from bethink.sync.twins import Carried, carried, put
 from bethink.sync.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -155,7 +154,9 @@ class Replica:
         """Takes in the answers to what was sent; how many changes the server has now."""
         told = {str(answer.get("operation")): answer for answer in answers if isinstance(answer, Mapping)}
         purged = {one.memory for one in sent if one.op != "purge" and told.get(one.operation, {}).get("result") == "gone"}
-        left = self._kept_of(purged)
+        moved = {one.memory: str(to) for one in sent if (to := told.get(one.operation, {}).get("id", one.memory)) != one.memory}
+        found = self._carried(moved, {str(answer["memory"]["id"]) for answer in told.values() if answer.get("memory")})
+        left = self._kept_of({*purged, *moved} - found.stuck)
         done = 0
         with self.store.write(self.access) as tx:
             tx.unlogged()
@@ -163,8 +164,9 @@ class Replica:
                 # None when somebody purged the memory meanwhile; another memory's when it was moved into its twin.
                 current = tx.log.get(change.operation)
                 answer = told.get(change.operation)
-                if current is not None and answer is not None:
+                if current is not None and answer is not None and current.memory not in found.stuck:
                     done += self._settled(tx, current, answer)
+            self.waiting.want(tx.log, (), put(tx, found))
         self.secrets.erase(left)
         return done
 
@@ -209,6 +211,9 @@ class Replica:
             if not items and not gone and (not move_cursor or self.store.log.fact("cursor") == page["cursor"]):
                 return 0
             taken = self.secrets.taken((self._addressed(item) for item in items), lambda id: self._kept_of([id]))
+            moved = {str(stone["id"]): str(stone["twin"]) for stone in gone if stone.get("twin")}
+            found = self._carried(moved, {str(item["memory"]["id"]) for item in items})
+            gone = [stone for stone in gone if str(stone["id"]) not in found.stuck]
             left = self._kept_of(str(stone["id"]) for stone in gone)
             replaced = list(taken.rows)
             try:
@@ -223,6 +228,7 @@ class Replica:
                         id = str(item["memory"]["id"])
                         if not self._take(tx, {**item, "secrets": taken.sealed.get(id, ())}):
                             missing.add(id)
+                    missing |= put(tx, found)
                     self.waiting.want(tx.log, [str(item["memory"]["id"]) for item in items], missing)
                     if move_cursor:
                         tx.log.put_fact("cursor", str(page["cursor"]))
@@ -344,8 +350,8 @@ class Replica:
                 # The memory came with the answer to a change; what belongs to it comes only now.
                 self._take_links(tx, here, item)
                 if here.sensitive:
-                    self._drop_conflicts(tx, here.id, item.get("conflicts", ()))
-                self._take_conflicts(tx, here.id, item.get("conflicts", ()))
+                    conflicts.drop(tx, here.id, item.get("conflicts", ()))
+                conflicts.take(tx, here.id, item.get("conflicts", ()))
                 return self._take_secrets(tx, here, item.get("secrets", ()))
             return True
         waiting = tx.log.pending(server.id)
@@ -367,33 +373,13 @@ class Replica:
                 tx.scrub_revisions(here.id)
         self._take_links(tx, server, item)
         if merged.sensitive and not also_same:
-            self._drop_conflicts(tx, server.id, item.get("conflicts", ()))
-        self._take_conflicts(tx, server.id, item.get("conflicts", ()))
+            conflicts.drop(tx, server.id, item.get("conflicts", ()))
+        conflicts.take(tx, server.id, item.get("conflicts", ()))
         return self._take_secrets(tx, merged, item.get("secrets", ()))
 
     def _take_links(self, tx: ReplicaTransaction, memory: Memory, item: Mapping[str, Any]) -> None:
         links = [exchange.link_in(memory.id, link) for link in item.get("links", ())]
         tx.log.set_links(memory.id, memory.owner, merge.edges(memory.id, links, tx.log.pending(memory.id)))
-
-    def _take_conflicts(self, tx: ReplicaTransaction, id: str, told: Sequence[Mapping[str, Any]]) -> None:
-        if not told:
-            return
-        here = {revision.note for revision in tx.revisions_of(id) if revision.op == CONFLICT}
-        for one in told:
-            note = json.dumps({name: one[name] for name in ("operation", "reason", "fields")}, ensure_ascii=False)
-            if note not in here:
-                at = datetime.fromisoformat(one["at"])
-                memory = tx.get(id)
-                version = memory.version if memory else 0
-                told_by = (one.get("actor") or "", one.get("client"), one.get("agent"), one.get("session"))
-                tx.add_revision(Revision(id, version, at, CONFLICT, {}, *told_by, note))
-
-    def _drop_conflicts(self, tx: ReplicaTransaction, id: str, told: Sequence[Mapping[str, Any]]) -> None:
-        """What the server emptied when the memory was sealed must not stay readable here."""
-        named = {str(one["operation"]) for one in told}
-        here = {str(kept["operation"]) for one in tx.revisions_of(id) if (kept := conflict_of(one)) is not None}
-        if here - named:
-            tx.scrub_revisions(id)
 
     def _take_secrets(self, tx: ReplicaTransaction, memory: Memory, told: Sequence[tuple[str, Sealed]]) -> bool:
         """Keeps secrets that came; what was sealed here and was not sent yet stays, and False says that the server's is to be asked for."""
@@ -408,6 +394,16 @@ class Replica:
     def _addressed(self, item: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, Any]]:
         remote = str(item["memory"]["owner"])
         return str(item["memory"]["id"]), remote, self._local(remote, str((self.binding or {}).get("principal"))), item
+
+    def _carried(self, twins: Mapping[str, str], coming: Collection[str]) -> Carried:
+        """Secrets that would be lost with memories that leave into their twins."""
+        if not twins:
+            return Carried({}, frozenset())
+
+        def here(id: str) -> bool:
+            return id in coming or bool(self.store.get(self.access, [id]))
+
+        return carried(self.secrets, self.store.log, lambda id: self._kept_of([id]), twins, here)
 
     def _kept_of(self, ids: Iterable[str]) -> list[Kept]:
         """Secrets of some memories."""

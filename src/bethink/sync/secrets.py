@@ -174,6 +174,17 @@ class Secrets:
                 missing.add(memory)
         return Taken(sealed, frozenset(missing), rows)
 
+    def again(self, row: Kept, memory: str) -> Sealed:
+        """A secret that is kept here, sealed for another memory of its owner.
+
+        Raises:
+            SealError: it cannot be opened or sealed now.
+        """
+        if self._seal is None:
+            raise SealUnavailable("There is nothing to open it with.")
+        owner, _, name, _, _ = row
+        return self._seal.chain.seal(owner, memory, name, self._seal.chain.open(*row), apart=True)
+
     def erase(self, rows: Iterable[Kept], *, but: Iterable[Kept] = ()) -> None:
         """Removes what is kept outside the store of secrets that are gone.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bethink.errors import SealUnavailable
 from bethink.model import Access, Changes, Filter, Link
 from bethink.seal.vault import VaultSettings
 from bethink.stores.postgres import PostgresStore
@@ -68,7 +69,32 @@ class Unheard(Tapped):
         return answer
 
 
-def test_what_was_sealed_here_is_here_still_when_a_twin_took_it_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lost", [True, False])
+@pytest.mark.parametrize("key", [KEY, None])
+def test_what_was_sealed_here_is_here_still_when_a_twin_took_it_in(tmp_path: Path, key: str | None, lost: bool) -> None:
+    server = Server(tmp_path, key=key)
+    one, two = (Machine(tmp_path, name, server, key=key, wrap=Unheard) for name in ("one", "two"))
+    for each in (one, two):
+        assert each.sync().ok
+    two.say("the same on both")
+    mine = one.say("the same on both")
+    one.memories.revise(mine.id, Changes(sensitive=True))
+    assert two.sync().ok
+    one.peer.lost = lost
+    one.sync()
+    for each in (one, two, one):
+        each.clock.at += timedelta(days=1)
+        assert each.sync(verify=True).ok
+    [told] = server.memories().list(Filter()).memories
+    assert told.sensitive and told.id != mine.id
+    # Without a key in common it stays where it was sealed.
+    for each in (server.memories(), one.memories, two.memories) if key else (one.memories,):
+        assert each.secret(told.id)["secrets"] == {"content": "the same on both"}
+    assert [change.op for change in one.store.log.refused()] == ([] if key else ["secret"])
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_what_cannot_be_opened_now_leaves_into_its_twin_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
     server = Server(tmp_path, key=KEY)
     one, two = (Machine(tmp_path, name, server, key=KEY, wrap=Unheard) for name in ("one", "two"))
     for each in (one, two):
@@ -77,15 +103,23 @@ def test_what_was_sealed_here_is_here_still_when_a_twin_took_it_in(tmp_path: Pat
     mine = one.say("the same on both")
     one.memories.revise(mine.id, Changes(sensitive=True))
     assert two.sync().ok
-    one.peer.lost = True
-    one.sync()
+
+    def away(*_: Any) -> None:
+        raise SealUnavailable("Vault is away.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one.replica.secrets, "again", away)
+        one.peer.lost = lost
+        one.sync()
+        assert one.memories.secret(mine.id)["secrets"] == {"content": "the same on both"}
     for each in (one, two, one):
         each.clock.at += timedelta(days=1)
         assert each.sync(verify=True).ok
     [told] = server.memories().list(Filter()).memories
-    assert told.sensitive and told.id != mine.id
     for each in (server.memories(), one.memories, two.memories):
+        assert [memory.id for memory in each.list(Filter()).memories] == [told.id] != [mine.id]
         assert each.secret(told.id)["secrets"] == {"content": "the same on both"}
+    assert one.store.log.summary()["pending"] == 0
 
 
 def test_what_the_server_sealed_under_the_same_name_comes_once_the_own_was_sent(tmp_path: Path) -> None:
