@@ -198,13 +198,14 @@ def test_it_ends_when_stdin_closes_also_during_a_call(home: Path, tmp_path: Path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="processes are not adopted there")
-def test_it_ends_when_the_host_dies_while_another_process_holds_the_pipe(home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [[], ["--server", "http://127.0.0.1:9"]])
+def test_it_ends_when_the_host_dies_while_another_process_holds_the_pipe(home: Path, tmp_path: Path, mode: list[str]) -> None:
     script = tmp_path / "host.py"
     script.write_text(
         "import os, subprocess, sys\n"
         "read, write = os.pipe()\n"
-        f"server = subprocess.Popen({COMMAND!r}, stdin=read, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
-        "holder = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], pass_fds=[write], stdout=subprocess.DEVNULL)\n"
+        f"server = subprocess.Popen({[*COMMAND, *mode]!r}, stdin=read, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "holder = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(120)'], pass_fds=[write], stdout=subprocess.DEVNULL)\n"
         "print(server.pid, holder.pid, flush=True)\n"
         "sys.stdin.readline()\n"
         "os._exit(0)\n"
@@ -220,7 +221,7 @@ def test_it_ends_when_the_host_dies_while_another_process_holds_the_pipe(home: P
         host.stdin.close()
         host.wait(10)
         host.stdout.close()
-        for _ in range(100):
+        for _ in range(600):
             if not _alive(server):
                 break
             time.sleep(0.1)

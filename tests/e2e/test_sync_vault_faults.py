@@ -13,7 +13,7 @@ from hvac.exceptions import InvalidPath
 from bethink import Draft, open_memories
 from bethink.config import load
 from bethink.errors import SealDenied
-from bethink.model import Changes
+from bethink.model import Changes, Filter
 from bethink.seal.vault import VaultSeal, VaultSettings
 from bethink.sync.peer import Json, Unreachable
 from bethink.sync.status import standing
@@ -44,14 +44,23 @@ def fields(bao: openbao.Bao, path: str) -> dict[str, Any]:
 
 
 class Dropping(Tapped):
-    """A line on which what is sent can get lost."""
+    """A line on which what is sent can get lost, or the next answer, or every answer."""
 
-    down = False
+    down = unheard = deaf = False
 
     def push(self, changes: Sequence[Json]) -> Json:
         if self.down:
             raise Unreachable("503")
-        return super().push(changes)
+        answer = super().push(changes)
+        if self.unheard or self.deaf:
+            self.unheard = False
+            raise Unreachable("the answer was lost")
+        return answer
+
+    def changes(self, cursor: str | None, limit: int) -> Json:
+        if self.deaf:
+            raise Unreachable("the answer was lost")
+        return super().changes(cursor, limit)
 
 
 def test_what_comes_never_displaces_what_was_not_sent_yet(bao: openbao.Bao, prefix: str, tmp_path: Path) -> None:
@@ -84,6 +93,46 @@ def test_what_comes_never_displaces_what_was_not_sent_yet(bao: openbao.Bao, pref
         assert machine.sync().ok
         with pytest.raises(InvalidPath):
             fields(bao, f"{prefix}/.replicas/{machine.name}/local/{id}")
+
+
+@pytest.mark.parametrize("unheard", [True, False])
+@pytest.mark.parametrize("away", [True, False])
+def test_what_a_twin_took_in_keeps_its_secret(prefix: str, tmp_path: Path, away: bool, unheard: bool) -> None:
+    """Sealed as a whole, before another machine's memory of the same words was known; the Vault may be away at that moment."""
+    with openbao.running() as bao:
+        server = Server(tmp_path, vault=vault(bao, prefix))
+        one, two = (Machine(tmp_path, name, server, vault=vault(bao, prefix, name), wrap=Dropping) for name in ("one", "two"))
+        for machine in (one, two):
+            assert machine.sync().ok
+        two.say("the same on both")
+        mine = one.say("the same on both")
+        assert two.sync().ok
+        # It has not heard yet that its memory is the other's now.
+        one.peer.deaf = True
+        assert not one.sync().ok
+        one.peer.deaf = False
+        one.memories.revise(mine.id, Changes(sensitive=True))
+        if away:
+            bao.stop()
+        one.peer.unheard = unheard
+        one.sync()
+        if away:
+            # It cannot go over yet, and so it stays where it can be had.
+            assert one.store.secrets_of(one.replica.access, mine.id)
+            one.clock.at += timedelta(days=1)
+            assert one.sync().ok and one.store.secrets_of(one.replica.access, mine.id)
+            bao.start()
+        for machine in (one, two, one, two):
+            machine.clock.at += timedelta(days=1)
+            assert machine.sync().ok
+        [told] = server.memories().list(Filter()).memories
+        assert told.id != mine.id and one.store.log.summary()["pending"] == 0
+        for each in (server.memories(), one.memories, two.memories):
+            assert each.secret(told.id)["secrets"] == {"content": "the same on both"}
+        with pytest.raises(InvalidPath):
+            fields(bao, f"{prefix}/.replicas/one/local/{mine.id}")
+        for machine in (one, two):
+            assert len(fields(bao, f"{prefix}/.replicas/{machine.name}/local/{told.id}")) == 1
 
 
 def test_a_place_of_its_own_is_of_one_secret_alone(bao: openbao.Bao, prefix: str) -> None:

@@ -163,7 +163,7 @@ class Replicating(Writing):
             tx.lock_owner(change.owner)
             before = tx.answer_of(change.owner, change.operation)
             if before is not None:
-                return self._told(tx, change, _Outcome(before["result"], before["id"], before.get("lost", {})), again=True)
+                return self._told(tx, change, _Outcome(before["result"], before["id"]), again=True)
             chain = (tx.answer_of(change.owner, change.previous) if change.previous else None) or {}
             id = change.memory
             if change.op != "purge":
@@ -176,7 +176,8 @@ class Replicating(Writing):
                 # Not an answer to keep: the replica sends the memory itself, and then this.
                 return {"operation": change.operation, "result": "unknown", "id": id}
             kept = {"result": outcome.result, "id": outcome.id, "own": outcome.own, "floor": outcome.floor}
-            tx.put_answer(change.owner, change.operation, {**kept, **({"lost": outcome.lost} if outcome.lost else {})})
+            # Without what was lost: that is kept once, where a seal or a purge finds it.
+            tx.put_answer(change.owner, change.operation, kept)
             return self._told(tx, change, outcome)
 
     def _heir(self, tx: Transaction, owner: str, id: str) -> str:

@@ -319,11 +319,7 @@ class Replica:
         if known is not None and known[1] > seq:
             # Old news: what came by pulling is newer. It is asked again.
             return 0
-        if (
-            whole is None
-            and known not in ((version - 1, known[1] if known else 0), (version, seq))
-            and not (known is None and version == 1)
-        ):
+        if whole is None and not merge.follows(known, version, seq):
             return 0
         tx.log.settle(change.operation)
         if id != change.memory:

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 import sqlalchemy
 from alembic import command
+from psycopg.types.json import Jsonb
 
 from bethink.model import Filter
 from bethink.stores.base import Plan
@@ -77,3 +78,13 @@ def test_another_schema_than_public(url: str) -> None:
             "team",
         )
     assert found(inside, "S") == ["S with company"]
+
+
+def test_answers_of_before_lose_what_did_not_win(url: str) -> None:
+    at(url, "0007")
+    with psycopg.connect(url) as db:
+        for operation, answer in (("first", {"id": "one", "lost": {"content": "the quokka"}}), ("second", {"id": "one"})):
+            db.execute("INSERT INTO operations (owner, operation, answer) VALUES ('ann', %s, %s)", (operation, Jsonb(answer)))
+    schema.migrate(url)
+    with psycopg.connect(url) as db:
+        assert db.execute("SELECT answer FROM operations").fetchall() == [({"id": "one"},), ({"id": "one"},)]

@@ -342,3 +342,27 @@ def test_the_index_looks_its_segments_up(tmp_path: Path, again: bool) -> None:
         (plan,) = [row[3] for row in db.execute(sql, (1, 2))]
     assert plan.startswith("SEARCH"), plan
     store.close()
+
+
+def test_an_older_store_loses_what_it_kept_of_what_was_sealed_or_did_not_win(tmp_path: Path) -> None:
+    path = tmp_path / "memory.db"
+    store = SQLiteStore(path)
+    with store.write(ANN) as tx:
+        tx.insert(memory("[REDACTED:content]").with_(id="sealed", sensitive=True))
+        tx.insert(memory("open").with_(id="open"))
+        tx.put_answer("ann", "first", {"result": "conflict", "id": "open", "lost": {"content": "the quokka"}})
+        tx.put_answer("ann", "second", {"result": "applied", "id": "open"})
+        for id in ("sealed", "open"):
+            tx.log.add(id, "ann", "store", {"fields": {"content": f"the axolotl is {id}"}})
+    store.close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 5")
+    db.commit()
+    db.close()
+    store = SQLiteStore(path)
+    with store.write(ANN) as tx:
+        assert tx.answer_of("ann", "first") == {"result": "conflict", "id": "open"}
+        assert tx.answer_of("ann", "second") == {"result": "applied", "id": "open"}
+    assert [store.log.pending(id)[0].payload for id in ("sealed", "open")] == [None, {"fields": {"content": "the axolotl is open"}}]
+    store.close()
+    assert leftovers(tmp_path, "quokka", "axolotl is sealed") == {}

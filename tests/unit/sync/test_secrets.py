@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from bethink.errors import SealUnavailable
-from bethink.model import Access, Changes, Filter, Link
+from bethink.model import Access, Changes, Filter, Link, Memory
 from bethink.seal.vault import VaultSettings
 from bethink.stores.postgres import PostgresStore
 from bethink.stores.sqlite import SQLiteStore
+from bethink.sync.conflicts import listed
 from bethink.sync.peer import Json, Unreachable
 from kit import postgres
 from kit.replicas import Machine, Server, Tapped, seal_in
@@ -57,16 +58,93 @@ def test_a_restored_server_gets_the_secrets_again(tmp_path: Path) -> None:
 
 
 class Unheard(Tapped):
-    """A line on which the answer to the next push is lost."""
+    """A line on which the answer to the next push is lost, or every answer."""
 
     lost = False
+    deaf = False
 
     def push(self, changes: Sequence[Json]) -> Json:
         answer = super().push(changes)
-        if self.lost:
+        if self.lost or self.deaf:
             self.lost = False
             raise Unreachable("the answer was lost")
         return answer
+
+    def changes(self, cursor: str | None, limit: int) -> Json:
+        if self.deaf:
+            raise Unreachable("the answer was lost")
+        return super().changes(cursor, limit)
+
+
+def sealed_after_its_twin_took_it_in(one: Machine, two: Machine) -> Memory:
+    """Stored on both, and sealed as a whole on one that has not heard yet that its memory is the other's now."""
+    for each in (one, two):
+        assert each.sync().ok
+    two.say("the same on both")
+    mine = one.say("the same on both")
+    assert two.sync().ok
+    one.peer.deaf = True
+    assert not one.sync().ok
+    one.peer.deaf = False
+    one.memories.revise(mine.id, Changes(sensitive=True))
+    return mine
+
+
+def files(place: Machine) -> bytes:
+    return b"".join(file.read_bytes() for file in place.path.parent.iterdir() if file.is_file())
+
+
+@pytest.mark.parametrize("key", [KEY, None])
+def test_what_is_sealed_before_it_was_sent_leaves_in_the_clear_in_no_change(tmp_path: Path, key: str | None) -> None:
+    """Nor does the log keep what it said before."""
+    server = Server(tmp_path, key=key)
+    one, two = (Machine(tmp_path, name, server, key=key, wrap=Unheard) for name in ("one", "two"))
+    edited = one.say("what everybody may know")
+    for each in (one, two):
+        assert each.sync().ok
+    two.say("the first wording")
+    assert two.sync().ok
+    new = one.say("the first wording", tags=("a-tag",))
+    one.memories.revise(new.id, Changes(importance=0.7))
+    one.memories.revise(edited.id, Changes(content="the second wording", tags=("another-tag",)))
+    for memory in (new, edited):
+        one.memories.revise(memory.id, Changes(sensitive=True))
+    assert b"the second wording" not in files(one)
+    for each in (one, two, one):
+        each.clock.at += timedelta(days=1)
+        assert each.sync(verify=True).ok
+    assert [word for word in one.peer.heard if "the second wording" in word] == []
+    for id, words in ((new.id, "the first wording"), (edited.id, "the second wording")):
+        for each in (server.memories(), one.memories, two.memories) if key else (one.memories,):
+            assert each.secret(id)["content"] == words
+    told = server.memories().get(new.id)
+    assert (told.importance, told.tags, told.sensitive) == (0.7, ("a-tag",), True)
+    # What another machine says in the open is another memory.
+    assert sorted(memory.content for memory in server.memories().list(Filter()).memories) == [
+        "[REDACTED:content]",
+        "[REDACTED:content]",
+        "the first wording",
+    ]
+    assert one.store.log.summary() == {**one.store.log.summary(), "pending": 0, "refused": 0 if key else 2}
+
+
+def test_what_did_not_win_is_erased_with_its_memory(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    one, two = (Machine(tmp_path, name, server) for name in ("one", "two"))
+    memory = one.say("the quokka says one")
+    for each in (one, two):
+        assert each.sync().ok
+    one.memories.revise(memory.id, Changes(content="the axolotl says two"))
+    two.memories.revise(memory.id, Changes(content="the narwhal says three"))
+    for each in (one, two, one):
+        assert each.sync().ok
+    assert [told["fields"]["content"] for told in listed(one.memories)] == ["the narwhal says three"]
+    one.memories.forget(memory.id)
+    one.memories.purge(memory.id)
+    for each in (one, two):
+        assert each.sync().ok
+    found = files(one) + files(two) + b"".join(file.read_bytes() for file in tmp_path.glob("server.db*"))
+    assert [word for word in (b"quokka", b"axolotl", b"narwhal") if word in found] == []
 
 
 @pytest.mark.parametrize("lost", [True, False])
@@ -74,12 +152,7 @@ class Unheard(Tapped):
 def test_what_was_sealed_here_is_here_still_when_a_twin_took_it_in(tmp_path: Path, key: str | None, lost: bool) -> None:
     server = Server(tmp_path, key=key)
     one, two = (Machine(tmp_path, name, server, key=key, wrap=Unheard) for name in ("one", "two"))
-    for each in (one, two):
-        assert each.sync().ok
-    two.say("the same on both")
-    mine = one.say("the same on both")
-    one.memories.revise(mine.id, Changes(sensitive=True))
-    assert two.sync().ok
+    mine = sealed_after_its_twin_took_it_in(one, two)
     one.peer.lost = lost
     one.sync()
     for each in (one, two, one):
@@ -97,12 +170,7 @@ def test_what_was_sealed_here_is_here_still_when_a_twin_took_it_in(tmp_path: Pat
 def test_what_cannot_be_opened_now_leaves_into_its_twin_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool) -> None:
     server = Server(tmp_path, key=KEY)
     one, two = (Machine(tmp_path, name, server, key=KEY, wrap=Unheard) for name in ("one", "two"))
-    for each in (one, two):
-        assert each.sync().ok
-    two.say("the same on both")
-    mine = one.say("the same on both")
-    one.memories.revise(mine.id, Changes(sensitive=True))
-    assert two.sync().ok
+    mine = sealed_after_its_twin_took_it_in(one, two)
 
     def away(*_: Any) -> None:
         raise SealUnavailable("Vault is away.")

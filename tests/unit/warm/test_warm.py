@@ -218,6 +218,7 @@ def test_a_stopped_holder_is_waited_for_only_as_long_as_said(home: Path) -> None
     try:
         until(lambda: ask(spot, {"op": "ping"}, 1))
         holder.send_signal(signal.SIGSTOP)
+        os.waitpid(holder.pid, os.WUNTRACED)
         assert ask(spot, {"op": "ping"}, 0.1) is None
         borrower = BorrowedEmbedder(spot, wire.embedder_of(settings)._make)  # type: ignore[union-attr]  # what wire makes
         assert borrower.ready

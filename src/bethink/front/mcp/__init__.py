@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bethink.front.mcp import parent as parent  # first: the host may die while the rest is read
 from bethink.front.mcp.toolsets import NAMES
 
 

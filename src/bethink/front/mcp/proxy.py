@@ -16,6 +16,7 @@ from typing import IO, Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from bethink.errors import ConfigError
+from bethink.front.mcp import parent
 
 Json = dict[str, Any]
 #: Longest line that is read, in bytes.
@@ -199,6 +200,7 @@ class Proxy:
 def serve(server: str, headers: Mapping[str, str], toolset: str) -> int:
     """Serves on stdin and stdout until stdin closes."""
     proxy = Proxy(server, headers, toolset, sys.stdout.buffer)
+    parent.watch()
     proxy.run(sys.stdin.buffer)
     return 0
 

@@ -21,6 +21,7 @@ import anyio.to_thread
 from mcp.server.stdio import stdio_server
 
 from bethink import text
+from bethink.front.mcp import parent
 
 #: Longest line that is read, in bytes; a memory holds 64 KB.
 MAX_LINE = 4 << 20
@@ -28,7 +29,6 @@ MAX_LINE = 4 << 20
 GRACE = 1.5
 #: Seconds after which the process ends whatever happens.
 _LAST = 0.4
-_PARENT_SECONDS = 2.0
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 
 
@@ -54,7 +54,7 @@ class Wire:
             os.dup2(nothing, 2)
         os.dup2(2, 1)
         os.close(nothing)
-        threading.Thread(target=_watch_parent, args=(os.getppid(),), name="bethink-parent", daemon=True).start()
+        parent.watch()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -169,13 +169,6 @@ def _aside(descriptor: int) -> int:
     copy = os.dup(descriptor)
     os.set_inheritable(copy, False)
     return copy
-
-
-def _watch_parent(parent: int) -> None:
-    """Ends the process when the host has died without closing stdin, which another of its children may hold open."""
-    while os.getppid() == parent:
-        time.sleep(_PARENT_SECONDS)
-    os._exit(0)
 
 
 def _is_message(one: dict[str, Any]) -> bool:

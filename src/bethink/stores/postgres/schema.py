@@ -9,7 +9,7 @@ from typing import Any
 from bethink.errors import StoreError, StoreTooNew
 
 #: The newest revision in `migrations/versions`.
-REVISION = "0007"
+REVISION = "0008"
 #: Key of the advisory lock that migrating processes queue for.
 _LOCK = 0x4274686B
 

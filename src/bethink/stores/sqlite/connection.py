@@ -14,7 +14,7 @@ from bethink.errors import BethinkError, StoreBusy, StoreCorrupt, StoreError, St
 
 #: "Bthk": tells our files from other SQLite files.
 APPLICATION_ID = 0x4274686B
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 #: How the index splits text below the stemmer, as in the migrations: vowel signs belong to their words.
 TOKENIZER = ("unicode61", "remove_diacritics", "2", "categories", "L* N* Co Mn Mc")
 

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from bethink.errors import Forbidden
+from bethink.exchange import fields_of
 from bethink.ids import new_id
 from bethink.model import Link, Memory, Revision
 from bethink.stores.base import Change
@@ -121,6 +122,22 @@ class SQLiteLog:
             return
         said = {name: getattr(revision, name) for name in ("op", "note", "client", "agent", "session")}
         self._db.execute("UPDATE pending_ops SET payload = ? WHERE number = ?", (packed({**payload, "revision": said}), row[0]))
+
+    def scrub(self, memory: Memory, names: Sequence[str]) -> None:
+        """What waits to be sent of a memory says these fields as they stand now: it was sealed since."""
+        now = fields_of(memory)
+        for one in self.pending(memory.id):
+            payload = one.payload
+            if one.op == "store":
+                payload = None
+            elif one.op == "edit" and payload is not None:
+                fields = {name: now[name] if name in names else value for name, value in payload["fields"].items()}
+                payload = {**payload, "fields": fields}
+                if "revision" in payload:
+                    payload["revision"] = {**payload["revision"], "note": ""}
+            if payload != one.payload:
+                body = None if payload is None else packed(payload)
+                self._db.execute("UPDATE pending_ops SET payload = ? WHERE operation = ?", (body, one.operation))
 
     def settle(self, operation: str) -> None:
         self._db.execute("DELETE FROM pending_ops WHERE operation = ?", (operation,))

@@ -24,6 +24,8 @@ _INSERT = f"INSERT INTO memories ({', '.join(_WRITTEN)}) VALUES ({', '.join(':' 
 _UPDATE = f"UPDATE memories SET {', '.join(f'{name} = :{name}' for name in _WRITTEN)} WHERE key = :key"
 _INDEX = "INSERT INTO memories_fts (rowid, content, keywords, tags, category, extra) SELECT * FROM memories_indexed WHERE key = ?"
 _SEARCHED = ("content", "expanded_keywords", "tags", "category")
+#: What a person may have written into a memory.
+_TEXTS = ("content", "expanded_keywords", "tags", "origin")
 
 
 class SQLiteDialect:
@@ -257,8 +259,12 @@ class SQLiteTransaction:
 
     def scrub_revisions(self, id: str) -> None:
         self._key(id)
-        texts = ", ".join(f"'$.{name}'" for name in (*_SEARCHED, "origin") if name != "category")
+        texts = ", ".join(f"'$.{name}'" for name in _TEXTS)
         self._db.execute(f"UPDATE revisions SET note = '', before = json_remove(before, {texts}) WHERE memory = ?", (id,))
+        memory = self.get(id)
+        if memory is not None and self._logs(memory.owner):
+            self.log.scrub(memory, _TEXTS)
+        self.erased = True
 
     def record_change(self, operation: str, memory: str, op: str, base_version: int, payload: Mapping[str, Any]) -> None:
         """Nothing to do: every write logs itself where this store is a replica."""
