@@ -421,6 +421,10 @@ class Log(Protocol):
         """Sets a row's numbers and nothing else."""
         ...
 
+    def rename(self, memory: str, names: Mapping[str, str]) -> None:
+        """Secrets of a memory are called otherwise in what waits to be sent of it, placeholders included."""
+        ...
+
     def move(self, memory: str, into: str) -> None:
         """Makes another memory the heir of one's revisions, links and waiting changes."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bethink import exchange
@@ -11,11 +11,10 @@ from bethink.errors import BethinkError, InvalidInput, PeerError
 from bethink.model import Access, Filter, Memory, Revision
 from bethink.service.core import utc_now
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
-from bethink.sync import conflicts, merge
+from bethink.sync import conflicts, merge, twins
 from bethink.sync.peer import Json, WrongServer
-from bethink.sync.plan import Edge, Repair
+from bethink.sync.plan import SLOW, Repair
 from bethink.sync.secrets import Kept, Secrets
-from bethink.sync.twins import Carried, carried, put
 from bethink.sync.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 #: What stands in the log as the reason when a secret cannot be sent safely.
 WITHHELD = "SecretWithheld"
+#: Results of changes that the server made.
+_TAKEN = ("applied", "merged", "conflict")
 
 
 class Replica:
@@ -154,20 +155,28 @@ class Replica:
         """Takes in the answers to what was sent; how many changes the server has now."""
         told = {str(answer.get("operation")): answer for answer in answers if isinstance(answer, Mapping)}
         purged = {one.memory for one in sent if one.op != "purge" and told.get(one.operation, {}).get("result") == "gone"}
-        moved = {one.memory: str(to) for one in sent if (to := told.get(one.operation, {}).get("id", one.memory)) != one.memory}
-        found = self._carried(moved, {str(answer["memory"]["id"]) for answer in told.values() if answer.get("memory")})
-        left = self._kept_of({*purged, *moved} - found.stuck)
+        taken = {one.memory: told[one.operation] for one in sent if told.get(one.operation, {}).get("result") in _TAKEN}
+        moved = {id: str(answer["id"]) for id, answer in taken.items() if answer["id"] != id}
+        found = self._carried(moved, twins.coming((answer for answer in taken.values() if answer.get("memory")), (), moved.values()))
+        left = self._kept_of({*purged, *moved})
         done = 0
         with self.store.write(self.access) as tx:
             tx.unlogged()
+            twins.late(tx, found)
+            twins.rename(tx, found)
             for change in sent:
                 # None when somebody purged the memory meanwhile; another memory's when it was moved into its twin.
                 current = tx.log.get(change.operation)
                 answer = told.get(change.operation)
-                if current is not None and answer is not None and current.memory not in found.stuck:
+                if current is None or answer is None:
+                    continue
+                if current.memory in found.stuck:
+                    self._hold(tx, current, found.stuck[current.memory])
+                else:
                     done += self._settled(tx, current, answer)
-            self.waiting.want(tx.log, (), put(tx, found))
-        self.secrets.erase(left)
+            twins.put(tx, found)
+        # What is here still was no news, or cannot leave yet.
+        self.secrets.erase(left, but=self._kept_of(row[1] for row in left))
         return done
 
     def refuse(self, change: Change, code: str, message: str, hint: str) -> None:
@@ -212,8 +221,7 @@ class Replica:
                 return 0
             taken = self.secrets.taken((self._addressed(item) for item in items), lambda id: self._kept_of([id]))
             moved = {str(stone["id"]): str(stone["twin"]) for stone in gone if stone.get("twin")}
-            found = self._carried(moved, {str(item["memory"]["id"]) for item in items})
-            gone = [stone for stone in gone if str(stone["id"]) not in found.stuck]
+            found = self._carried(moved, twins.coming(items, taken.rows, moved.values()))
             left = self._kept_of(str(stone["id"]) for stone in gone)
             replaced = list(taken.rows)
             try:
@@ -221,20 +229,23 @@ class Replica:
                     tx.unlogged()
                     # Read under the lock: what somebody sealed here since the page came is among them.
                     replaced += self._kept_of(taken.sealed)
+                    twins.late(tx, found)
+                    twins.rename(tx, found)
                     for stone in gone:
-                        self._gone(tx, str(stone["id"]), stone.get("twin"))
+                        if str(stone["id"]) not in found.stuck:
+                            self._gone(tx, str(stone["id"]), stone.get("twin"))
                     missing = set(taken.missing)
                     for item in items:
                         id = str(item["memory"]["id"])
                         if not self._take(tx, {**item, "secrets": taken.sealed.get(id, ())}):
                             missing.add(id)
-                    missing |= put(tx, found)
+                    twins.put(tx, found)
                     self.waiting.want(tx.log, [str(item["memory"]["id"]) for item in items], missing)
                     if move_cursor:
                         tx.log.put_fact("cursor", str(page["cursor"]))
             finally:
                 self.secrets.erase(replaced, but=self._kept_of(taken.sealed))
-            self.secrets.erase(left)
+            self.secrets.erase(left, but=self._kept_of(row[1] for row in left))
         except (KeyError, TypeError, AttributeError, InvalidInput) as error:
             raise PeerError(f"The server's answer cannot be read: {error}.") from error
         return len(items) + len(gone)
@@ -279,15 +290,6 @@ class Replica:
             with self.store.write(self.access) as tx:
                 tx.log.put_fact("compare", None)
 
-    def unsettled(self, edges: Collection[Edge]) -> set[Edge]:
-        """Those of some edges that the server has to hear of: made, cut or erased here with one of their ends."""
-        log = self.store.log
-        busy = {end for source, target, _ in edges for end in (source, target)} & log.waiting()
-        erased = busy - self.store.get(self.access, list(busy)).keys()
-        said = [change for id in busy for change in log.pending(id) if change.op in ("link", "unlink")]
-        told = {(one.memory, str((one.payload or {}).get("target")), str((one.payload or {}).get("type"))) for one in said}
-        return {edge for edge in edges if edge in told or edge[1] in erased}
-
     def upload_unknown(self) -> int:
         """Logs what neither the server nor the log knows."""
         with self.store.write(self.access) as tx:
@@ -295,7 +297,7 @@ class Replica:
 
     def _settled(self, tx: ReplicaTransaction, change: Change, answer: Mapping[str, Any]) -> int:
         match answer.get("result"):
-            case "applied" | "merged" | "conflict":
+            case result if result in _TAKEN:
                 return self._adopt(tx, change, answer)
             case "gone":
                 tx.log.settle(change.operation)
@@ -391,15 +393,19 @@ class Replica:
         remote = str(item["memory"]["owner"])
         return str(item["memory"]["id"]), remote, self._local(remote, str((self.binding or {}).get("principal"))), item
 
-    def _carried(self, twins: Mapping[str, str], coming: Collection[str]) -> Carried:
+    def _carried(self, moved: Mapping[str, str], coming: Mapping[str, Mapping[str, Kept | None]]) -> twins.Carried:
         """Secrets that would be lost with memories that leave into their twins."""
-        if not twins:
-            return Carried({}, frozenset())
 
         def here(id: str) -> bool:
-            return id in coming or bool(self.store.get(self.access, [id]))
+            return bool(self.store.get(self.access, [id]))
 
-        return carried(self.secrets, self.store.log, lambda id: self._kept_of([id]), twins, here)
+        return twins.carried(self.secrets, self.store.log, lambda id: self._kept_of([id]), moved, coming, here)
+
+    def _hold(self, tx: ReplicaTransaction, change: Change, why: BethinkError | None) -> None:
+        """A change of a memory that cannot leave yet is tried later, where a reason is known; else when what it waits for has come."""
+        if why is not None:
+            tx.log.delay(change.operation, self.now() + timedelta(seconds=SLOW))
+            self.waiting.note(tx.log, change.operation, why)
 
     def _kept_of(self, ids: Iterable[str]) -> list[Kept]:
         """Secrets of some memories."""

@@ -174,16 +174,25 @@ class Secrets:
                 missing.add(memory)
         return Taken(sealed, frozenset(missing), rows)
 
-    def again(self, row: Kept, memory: str) -> Sealed:
-        """A secret that is kept here, sealed for another memory of its owner.
+    def again(self, row: Kept, memory: str, name: str) -> Sealed:
+        """A secret that is kept here, sealed for another memory of its owner, under a name there.
 
         Raises:
             SealError: it cannot be opened or sealed now.
         """
         if self._seal is None:
             raise SealUnavailable("There is nothing to open it with.")
-        owner, _, name, _, _ = row
-        return self._seal.chain.seal(owner, memory, name, self._seal.chain.open(*row), apart=True)
+        return self._seal.chain.seal(row[0], memory, name, self._seal.chain.open(*row), apart=True)
+
+    def same(self, one: Kept | None, other: Kept) -> bool:
+        """Whether two rows are known to hold the same secret.
+
+        Raises:
+            SealError: the other one cannot be opened now.
+        """
+        if self._seal is None:
+            raise SealUnavailable("There is nothing to open it with.")
+        return one is not None and self._is(one, self._seal.chain.open(*other))
 
     def erase(self, rows: Iterable[Kept], *, but: Iterable[Kept] = ()) -> None:
         """Removes what is kept outside the store of secrets that are gone.

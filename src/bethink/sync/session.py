@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -209,10 +209,19 @@ class Session:
                 raise PeerError(f"The server's digest cannot be read: {error}.") from error
             some = {id: mark for id, mark in mine.items() if exchange.bucket_of(id) in wanted}
             shown = {edge for edge in edges if exchange.bucket_of(edge[0]) in wanted} if "edges" in told else linked
-            settled = (shown ^ linked) - self.replica.unsettled(shown ^ linked)
+            settled = (shown ^ linked) - self._unsettled(shown ^ linked)
             if repair := plan.repair(some, theirs, busy, settled & shown, settled & linked):
                 found[owner] = repair
         return found
+
+    def _unsettled(self, edges: Collection[plan.Edge]) -> set[plan.Edge]:
+        """Those of some edges that the server has to hear of: made, cut or erased here with one of their ends."""
+        store = self.replica.store
+        busy = {end for source, target, _ in edges for end in (source, target)} & store.log.waiting()
+        erased = busy - store.get(self.replica.access, list(busy)).keys()
+        said = [change for id in busy for change in store.log.pending(id) if change.op in ("link", "unlink")]
+        told = {(one.memory, str((one.payload or {}).get("target")), str((one.payload or {}).get("type"))) for one in said}
+        return {edge for edge in edges if edge in told or edge[1] in erased}
 
     def _ready(self, changes: Sequence[Change]) -> list[tuple[Change, Json]]:
         ready = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bethink.errors import BethinkError
 from bethink.stores.base import Log, ReplicaTransaction
@@ -13,47 +14,124 @@ if TYPE_CHECKING:
     from bethink.seal.base import Sealed
 
 
-class Carried(NamedTuple):
-    """Secrets by the twin that they are sealed for, and the memories that cannot leave yet, as theirs would be lost."""
+class Moving(NamedTuple):
+    """A memory on its way into its twin."""
 
-    sealed: Mapping[str, Sequence[tuple[str, Sealed]]]
-    stuck: frozenset[str]
+    twin: str
+    #: Its unsent secrets, as they were when they were sealed for the twin.
+    rows: Sequence[Kept]
+    #: What each is called in the twin: another may have its name there.
+    names: Mapping[str, str]
+    #: What is new in the twin, by its name there.
+    sealed: Mapping[str, Sealed]
+
+
+class Carried(NamedTuple):
+    """Memories that leave; and those that cannot yet, as their secrets would be lost, with the reason where it is no matter of order."""
+
+    moving: Mapping[str, Moving]
+    stuck: dict[str, BethinkError | None]
 
 
 def carried(
-    secrets: Secrets, log: Log, rows_of: Callable[[str], Sequence[Kept]], twins: Mapping[str, str], here: Callable[[str], bool]
+    secrets: Secrets,
+    log: Log,
+    rows_of: Callable[[str], Sequence[Kept]],
+    twins: Mapping[str, str],
+    coming: Mapping[str, Mapping[str, Kept | None]],
+    here: Callable[[str], bool],
 ) -> Carried:
     """Seals for the twins what only this machine has. May ask Vault, and therefore never inside a transaction.
 
     Args:
         rows_of: the secrets that are kept of a memory.
         twins: memories that leave, and into which.
-        here: whether a twin is here, or comes now.
+        coming: memories that come now, with their secrets by name; None for one that cannot be opened here.
+        here: whether a memory is here.
     """
-    sealed: dict[str, list[tuple[str, Sealed]]] = {}
-    stuck = set()
+    moving: dict[str, Moving] = {}
+    stuck: dict[str, BethinkError | None] = {}
+    there: dict[str, dict[str, Kept | None]] = {}
     for id, twin in twins.items():
-        unsent = {str((change.payload or {}).get("name")) for change in log.pending(id) if change.op == "secret"}
-        rows = [row for row in rows_of(id) if row[2] in unsent] if unsent else []
-        try:
-            if rows and not here(twin):
-                stuck.add(id)
-            elif rows:
-                sealed.setdefault(twin, []).extend([(row[2], secrets.again(row, twin)) for row in rows])
-        except BethinkError:
-            stuck.add(id)
-    return Carried(sealed, frozenset(stuck))
-
-
-def put(tx: ReplicaTransaction, found: Carried) -> set[str]:
-    """Puts the secrets where they belong now; answers the twins that had one of that name, which is to be asked of the server again."""
-    asked = set()
-    for twin, secrets in found.sealed.items():
-        if tx.get(twin) is None:
+        rows = _unsent(log, id, rows_of(id))
+        if rows and not (twin in coming or here(twin)):
+            stuck[id] = None
             continue
-        here = {name for name, _, _ in tx.secrets_of(twin)}
-        for name, sealed in secrets:
-            tx.put_secret(twin, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
-            if name in here:
-                asked.add(twin)
-    return asked
+        if twin not in there:
+            there[twin] = {**{row[2]: row for row in rows_of(twin)}, **coming.get(twin, {})}
+        try:
+            moving[id] = _moving(secrets, rows, twin, there[twin])
+        except BethinkError as error:
+            stuck[id] = error
+    return Carried(moving, stuck)
+
+
+def coming(items: Iterable[Mapping[str, Any]], rows: Iterable[Kept], twins: Collection[str]) -> dict[str, dict[str, Kept | None]]:
+    """Those of some memories that a page brings, with their secrets by name.
+
+    Args:
+        rows: the secrets of the page that could be opened here, as they will be kept.
+    """
+    if not twins:
+        return {}
+    named = {str(item["memory"]["id"]): [str(one["name"]) for one in item.get("secrets", ())] for item in items}
+    found: dict[str, dict[str, Kept | None]] = {id: dict.fromkeys(names) for id, names in named.items() if id in twins}
+    for row in rows:
+        if row[1] in found:
+            found[row[1]][row[2]] = row
+    return found
+
+
+def late(tx: ReplicaTransaction, found: Carried) -> None:
+    """What another process has sealed since, in a memory that leaves or in its twin, holds that memory up until the next time."""
+    for id, moving in found.moving.items():
+        now = [row[2:] for row in _unsent(tx.log, id, [("", id, *row) for row in tx.secrets_of(id)])]
+        if now != [row[2:] for row in moving.rows] or moving.sealed.keys() & {name for name, _, _ in tx.secrets_of(moving.twin)}:
+            found.stuck[id] = None
+
+
+def rename(tx: ReplicaTransaction, found: Carried) -> None:
+    """What is still to be sent of the memories that leave calls their secrets as the twins will."""
+    for id, moving in found.moving.items():
+        names = {old: new for old, new in moving.names.items() if old != new}
+        if names and id not in found.stuck:
+            tx.log.rename(id, names)
+
+
+def put(tx: ReplicaTransaction, found: Carried) -> None:
+    """Puts the secrets where they belong now."""
+    for id, moving in found.moving.items():
+        if id in found.stuck or tx.get(moving.twin) is None:
+            continue
+        for name, sealed in moving.sealed.items():
+            tx.put_secret(moving.twin, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
+
+
+def _unsent(log: Log, id: str, rows: Sequence[Kept]) -> list[Kept]:
+    names = {str((change.payload or {}).get("name")) for change in log.pending(id) if change.op == "secret"}
+    return [row for row in rows if row[2] in names]
+
+
+def _moving(secrets: Secrets, rows: Sequence[Kept], twin: str, there: dict[str, Kept | None]) -> Moving:
+    """
+    Raises:
+        SealError: one of them cannot be opened or sealed now; then none goes over.
+    """
+    names: dict[str, str] = {}
+    sealed: dict[str, Sealed] = {}
+    try:
+        for row in rows:
+            owner, _, old, _, _ = row
+            name = next(each for each in _names(old) if each not in there or secrets.same(there[each], row))
+            names[old] = name
+            if name not in there:
+                one = sealed[name] = secrets.again(row, twin, name)
+                there[name] = (owner, twin, name, one.blob, {"tier": one.tier, **one.meta})
+    except BethinkError:
+        secrets.erase([kept for name in sealed if (kept := there.pop(name)) is not None])
+        raise
+    return Moving(twin, rows, names, sealed)
+
+
+def _names(name: str) -> itertools.chain[str]:
+    return itertools.chain((name,), (f"{name}_{number}" for number in itertools.count(2)))

@@ -176,10 +176,16 @@ def test_what_cannot_be_opened_now_leaves_into_its_twin_later(tmp_path: Path, mo
         raise SealUnavailable("Vault is away.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(one.replica.secrets, "again", away)
+        for name in ("again", "same"):
+            patched.setattr(one.replica.secrets, name, away)
         one.peer.lost = lost
         one.sync()
         assert one.memories.secret(mine.id)["secrets"] == {"content": "the same on both"}
+        # It is not asked about over and over.
+        pushes = len(one.peer.heard)
+        assert not one.store.log.due(one.clock(), 9) or lost
+        if not lost:
+            assert one.sync().ok and len(one.peer.heard) == pushes + 1
     for each in (one, two, one):
         each.clock.at += timedelta(days=1)
         assert each.sync(verify=True).ok

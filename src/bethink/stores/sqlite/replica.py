@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from bethink.model import Link, Memory, Revision
 from bethink.stores.base import Change
 from bethink.stores.sqlite.rows import moment, packed, stamp
 
+_PLACEHOLDER = re.compile(r"\[REDACTED:([^\]]+)\]")
 _COLUMNS = "p.number, p.operation, p.memory, p.owner, p.op, p.base, p.previous, p.payload, p.at, p.tries, p.refused"
 #: A change waits behind an earlier one of the same memory that waits itself, or that was to make the memory. A secret may come later.
 _BEHIND = (
@@ -166,6 +168,15 @@ class SQLiteLog:
 
     def stamp(self, memory: str, version: int, seq: int) -> None:
         self._db.execute("UPDATE memories SET version = ?, seq = ? WHERE id = ?", (version, seq, memory))
+
+    def rename(self, memory: str, names: Mapping[str, str]) -> None:
+        for one in self.pending(memory):
+            payload = one.payload or {}
+            if one.op == "secret" and payload.get("name") in names:
+                payload = {**payload, "name": names[payload["name"]]}
+            told = _PLACEHOLDER.sub(lambda found: f"[REDACTED:{names.get(found[1], found[1])}]", packed(payload))
+            if one.payload is not None:
+                self._db.execute("UPDATE pending_ops SET payload = ? WHERE operation = ?", (told, one.operation))
 
     def move(self, memory: str, into: str) -> None:
         self._db.execute("UPDATE revisions SET memory = ? WHERE memory = ?", (into, memory))
