@@ -83,7 +83,7 @@ class Archiving(Writing):
         ready = []
         for memory in made:
             if memory.id not in present:
-                clean, secrets = self._sealed(memory if _telling(memory.origin) else memory.with_(origin=None))
+                clean, secrets = self._sealed(memory if _telling(memory.origin) else memory.with_(origin=None), ())
                 clean = clean if clean.origin else clean.with_(origin=memory.origin)
                 ready.append((self._screened(clean, by_hand=False)[0], secrets))
         written = sealed = quarantined = size = 0

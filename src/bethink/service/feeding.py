@@ -141,7 +141,10 @@ class Feeding(Replicating):
         for link in self.store.links_of(self.access, ids) if ids else ():
             edges.setdefault(link.source, []).append(exchange.link_out(link))
         conflicts: dict[str, list[dict[str, Any]]] = {}
+        #: A wording that lost may have left secrets that the memory does not show.
+        sealed = {memory.id for memory in memories if memory.sealed}
         for revision in self.store.revisions_named(self.access, CONFLICT, ids) if ids else ():
+            sealed.add(revision.memory)
             if told := conflict_of(revision):
                 conflicts.setdefault(revision.memory, []).append(told)
         items = []
@@ -150,7 +153,7 @@ class Feeding(Replicating):
             item: dict[str, Any] = {"memory": exchange.packed(memory), "links": edges.get(memory.id, [])}
             if told_of := conflicts.get(memory.id):
                 item["conflicts"] = told_of
-            secrets, waiting = self._secrets_out(memory, until)
+            secrets, waiting = self._secrets_out(memory, until) if memory.id in sealed else ([], [])
             if secrets:
                 item["secrets"] = secrets
             if waiting:
@@ -167,7 +170,7 @@ class Feeding(Replicating):
 
     def _secrets_out(self, memory: Memory, until: float) -> tuple[list[dict[str, Any]], list[str]]:
         """A memory's secrets, sealed with each key that both sides may have; and the names of those that cannot be told now."""
-        shared = self._shared() if memory.sealed else {}
+        shared = self._shared()
         told: list[dict[str, Any]] = []
         waiting: list[str] = []
         if self.seal is None or not shared:

@@ -46,14 +46,15 @@ class Sealing(Core):
         """The memory with placeholders for its secrets, and these, sealed.
 
         Args:
-            rows: the secrets that it has, where a transaction has read them; else they are read.
+            rows: the secrets that it has, none where it is new, or as a transaction has read them; else they are read.
         """
         from bethink.seal import detect
 
         policy = detect.Policy(self.limits.secret_threshold, self.limits.secret_allow)
         origin = _texts(memory.origin)
         if rows is None:
-            rows = self.store.secrets_of(self.access, memory.id) if memory.sealed else ()
+            # Also where nothing shows them: a wording that lost to another machine's may have left some.
+            rows = self.store.secrets_of(self.access, memory.id)
         known = {name: "" for name, _, _ in rows}
         whole = memory.sensitive and not _WHOLE.fullmatch(memory.content)
         scrubbed = detect.scrub([memory.content, memory.expanded_keywords, *memory.tags, *origin], policy, known=known, whole=whole)

@@ -38,7 +38,7 @@ class Writing(Judging, Sealing):
         if draft.id and (known := self._known(draft)) is not None:
             return known
         memory = drafts.memory_of(draft, self._owner_of(draft), self.writer, now)
-        memory, secrets = self._sealed(memory)
+        memory, secrets = self._sealed(memory, ())
         memory, notes = self._screened(memory, draft.by_hand)
         verdict = self._verdict(memory, draft)
         twin = self._twin_with_same_secrets(memory, secrets) if secrets else None

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bethink import exchange
 from bethink.errors import BethinkError, InvalidInput, PeerError
-from bethink.model import Access, Filter, Memory, Revision
+from bethink.model import Access, Memory, Revision
 from bethink.service.core import utc_now
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
 from bethink.sync import conflicts, merge, twins
 from bethink.sync.peer import Json, WrongServer
 from bethink.sync.plan import SLOW, Repair
-from bethink.sync.secrets import Kept, Secrets
+from bethink.sync.secrets import Kept, Secrets, holders
 from bethink.sync.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -86,13 +86,12 @@ class Replica:
     def meet(self, keys: Collection[str]) -> None:
         """Notes which keys for secrets the server may have in common with this side; with a new one, missing secrets are asked for."""
         self.secrets.forgive()
-        common, before = [by for by in self.secrets.names if by in keys], self.store.log.fact("secrets_keys") or []
+        common, before = [self.secrets.mark(by) for by in self.secrets.names if by in keys], self.store.log.fact("secrets_keys") or []
         if common == before:
             return
         ids: list[str] = []
         if set(common) - set(before) and self.store.log.fact("cursor") is not None:
-            every = (memory for memory in self.store.walk(self.access, Filter(statuses=()), self.now()) if memory.sealed)
-            ids = [memory.id for memory in every if not self.store.secrets_of(self.access, memory.id)]
+            ids = holders(self.store, self.access, self.now())
         with self.store.write(self.access) as tx:
             tx.log.put_fact("secrets_keys", common or None)
             self.waiting.want(tx.log, (), ids)

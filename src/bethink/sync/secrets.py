@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bethink.errors import BethinkError, SealError, SealUnavailable
-from bethink.stores.base import Change
+from bethink.model import Access, Filter
+from bethink.service.replicating import CONFLICT
+from bethink.stores.base import Change, Store
 from bethink.sync.peer import Json
 
 if TYPE_CHECKING:
@@ -53,6 +57,14 @@ def keys_of(hello: Mapping[str, Any]) -> tuple[str, ...]:
     return ("aes",) if hello.get("seals") else ()
 
 
+def holders(store: Store, access: Access, now: datetime) -> list[str]:
+    """Memories of which there may be secrets, some of them here and others not: a wording that lost may have left one, too."""
+    every = Filter(statuses=())
+    where = (every, replace(every, deleted=True), replace(every, expired=True))
+    sealed = [memory.id for each in where for memory in store.walk(access, each, now) if memory.sealed]
+    return list(dict.fromkeys((*sealed, *(one.memory for one in store.revisions_named(access, CONFLICT)))))
+
+
 class Secrets:
     """Closes secrets for the way and opens those that come. Asks Vault, where there is one, and therefore never inside a transaction."""
 
@@ -69,6 +81,10 @@ class Secrets:
     def names(self) -> tuple[str, ...]:
         """Names of the keys that a server may have as well, in order of preference."""
         return tuple(self._shared())
+
+    def mark(self, name: str) -> str:
+        """What tells a key from another one of the same name, where this machine was given it."""
+        return f"{name}:{self._shared()[name].keys.current().id.hex()}" if name == "aes" else name
 
     def forgive(self, *, denied: bool = False) -> None:
         """The server may have come by its keys meanwhile."""

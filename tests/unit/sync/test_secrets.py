@@ -19,7 +19,7 @@ from bethink.stores.sqlite import SQLiteStore
 from bethink.sync.conflicts import listed
 from bethink.sync.peer import Json, Unreachable
 from kit import postgres
-from kit.replicas import Machine, Server, Tapped, seal_in
+from kit.replicas import Machine, Private, Server, Tapped, seal_in
 
 KEY = "11" * 32
 
@@ -307,3 +307,64 @@ def test_the_note_of_an_edge_is_looked_through_where_it_comes_in(tmp_path: Path)
     assert canary() not in str(one.store.links_of(one.replica.access, [first.id]))
     assert one.sync(verify=True).ok and one.store.log.summary()["pending"] == 0
     assert len(server.store.links_of(Access.local("ann"), [first.id])) == 2
+
+
+def token(which: str) -> str:
+    return canary()[:-1] + which
+
+
+def lost_with_a_secret(folder: Path, key: str | None, wrap: type[Tapped]) -> tuple[Server, Machine, Machine, Memory]:
+    """An edit that brought a secret lost against another one; nothing shows that the memory has one."""
+    server = Server(folder, key=KEY)
+    one, two = Machine(folder, "one", server, key=KEY, wrap=Private), Machine(folder, "two", server, key=key, wrap=wrap)
+    memory = one.say("the words")
+    for each in (one, two):
+        assert each.sync().ok
+    one.memories.revise(memory.id, Changes(content="other words"))
+    assert one.sync().ok
+    two.memories.revise(memory.id, Changes(content=f"the token is {token('B')}"))
+    assert two.sync().ok
+    return server, one, two, memory
+
+
+def test_the_secret_of_a_wording_that_lost_reaches_every_machine(tmp_path: Path) -> None:
+    server, one, two, memory = lost_with_a_secret(tmp_path, KEY, Private)
+    three = Machine(tmp_path, "three", server, key=KEY, wrap=Private)
+    for each in (one, two, three):
+        assert each.sync().ok
+        assert each.memories.secret(memory.id)["secrets"] == {"github_pat": token("B")}
+
+
+@pytest.mark.parametrize("where", ["server", "machine", "machine without a key"])
+def test_the_secret_of_a_wording_that_lost_is_displaced_by_no_other(tmp_path: Path, where: str) -> None:
+    server, one, two, memory = lost_with_a_secret(tmp_path, *((None, Tapped) if "without" in where else (KEY, Private)))
+    (server.memories() if where == "server" else two.memories).revise(memory.id, Changes(content=f"now {token('C')}"))
+    two.peer.confidential = True
+    two.replica.try_all()
+    for each in (two, one):
+        assert each.sync().ok
+    assert two.store.log.summary()["pending"] == 0
+    for place in (server.memories(), one.memories, two.memories):
+        found = place.secret(memory.id)
+        assert found["secrets"] == {"github_pat": token("B"), "github_pat_2": token("C")}
+        assert found["content"] == "now [REDACTED:github_pat_2]"
+
+
+def test_secrets_come_when_the_right_key_does(tmp_path: Path) -> None:
+    server = Server(tmp_path, key=KEY)
+    one, two = (Machine(tmp_path, name, server, key=key, wrap=Private) for name, key in (("one", "22" * 32), ("two", KEY)))
+    for each in (one, two):
+        assert each.sync().ok
+    mine = one.say(f"the token is {token('A')}")
+    for each in (one, two):
+        assert each.sync().ok
+    two.memories.revise(mine.id, Changes(content=f"{two.memories.get(mine.id).content} and {token('B')}"))
+    gone = two.say(f"another token is {token('C')}")
+    two.memories.forget(gone.id)
+    for each in (two, one):
+        assert each.sync().ok
+    one.seal = seal_in(tmp_path / "one", KEY)
+    one.open()
+    assert one.sync().ok
+    assert sorted(one.memories.secret(mine.id)["secrets"].values()) == [token("A"), token("B")]
+    assert [name for name, _, _ in one.store.secrets_of(one.replica.access, gone.id)] == ["github_pat"]
