@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,7 @@ def open_memories(
     store = store_of(settings)
     memories = Memories(
         store,
-        access_of(store, settings) if settings["MEMORY_API_KEY"] else member_of(store, settings),
+        access_of(store, settings) if settings["MEMORY_API_KEY"] else alone_of(store, settings),
         embedder=embedder if with_embedder else None,
         seal=seal_of(settings, store),
         writer=writer,
@@ -132,6 +133,15 @@ def member_of(store: Store, settings: Settings) -> Access:
     from bethink.service.people import SCOPES, People, Principal
 
     return People(store).access(Principal(settings["MEMORY_USER"], frozenset(SCOPES)))
+
+
+def alone_of(store: Store, settings: Settings) -> Access:
+    """As `member_of`; what a server's replica held before its key was taken away stays, too."""
+    here, there = member_of(store, settings), access_of(store, settings)
+    readonly = set(there.readable) - set(there.writable)
+    readable = tuple(dict.fromkeys((*here.readable, *there.readable)))
+    writable = tuple(owner for owner in dict.fromkeys((*here.writable, *there.writable)) if owner not in readonly)
+    return replace(here, readable=readable, writable=writable)
 
 
 def is_replica(settings: Settings) -> bool:

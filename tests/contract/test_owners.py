@@ -134,6 +134,7 @@ WRITES: dict[str, Callable[[Scene, Transaction], Any]] = {
     "secrets_of": lambda s, tx: tx.secrets_of(s.bob.id),
     "scrub_revisions": lambda s, tx: tx.scrub_revisions(s.bob.id),
     "lock_owner": lambda s, tx: tx.lock_owner("bob"),
+    "prefer": lambda s, tx: (tx.prefer("bob"), tx.get(s.bob.id)),
     "answer_of": lambda s, tx: tx.answer_of("bob", MARK),
     "put_answer": lambda s, tx: tx.put_answer("bob", MARK, {}),
     "tombstone_of": lambda s, tx: tx.tombstone_of("bob", s.bob.id),

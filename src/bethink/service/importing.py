@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Self
 
@@ -77,11 +77,12 @@ class Waiting:
             yield number, [(kept, self._renamed.get(target, target), kind, note) for target, kind, note in edges]
 
 
-def take_in(memories: Memories, entries: Iterable[Entry | BethinkError]) -> Iterator[Taken | Joined]:
+def take_in(memories: Memories, entries: Iterable[Entry | BethinkError], *, new_ids: bool = False) -> Iterator[Taken | Joined]:
     """Stores every entry, in order, and then joins what they say is joined.
 
     Args:
         entries: an error stands for an entry that could not be read.
+        new_ids: ids that entries come with join them only; each is stored under a new one.
 
     Returns:
         One `Taken` for each entry; after the last, one `Joined` for each that names edges and was stored.
@@ -91,7 +92,7 @@ def take_in(memories: Memories, entries: Iterable[Entry | BethinkError]) -> Iter
     """
     with Waiting() as waiting:
         for number, entry in enumerate(entries, 1):
-            answer = _stored(memories, entry)
+            answer = _stored(memories, entry, new_ids)
             if isinstance(entry, Entry) and isinstance(answer, Stored):
                 waiting.add(number, entry.draft.id, answer.memory.id, entry.edges)
             yield Taken(number, entry, answer)
@@ -100,11 +101,11 @@ def take_in(memories: Memories, entries: Iterable[Entry | BethinkError]) -> Iter
             yield Joined(number, made, len(edges) - made)
 
 
-def _stored(memories: Memories, entry: Entry | BethinkError) -> Stored | BethinkError:
+def _stored(memories: Memories, entry: Entry | BethinkError, new_ids: bool) -> Stored | BethinkError:
     if isinstance(entry, BethinkError):
         return entry
     try:
-        return memories.remember(entry.draft)
+        return memories.remember(replace(entry.draft, id=None) if new_ids else entry.draft)
     except REFUSED as error:
         return error
 

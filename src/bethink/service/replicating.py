@@ -161,6 +161,7 @@ class Replicating(Writing):
     def _once(self, change: Sent) -> dict[str, Any]:
         with self.store.write(self.access) as tx:
             tx.lock_owner(change.owner)
+            tx.prefer(change.owner)
             before = tx.answer_of(change.owner, change.operation)
             if before is not None:
                 return self._told(tx, change, _Outcome(before["result"], before["id"]), again=True)

@@ -44,6 +44,8 @@ class Spaces:
         self._known = frozenset(known)
         self._now = clock
         self._access = Access.local(SYSTEM)
+        #: Called after something was changed here: what others remember of it is no longer true.
+        self.changed: Callable[[], None] = lambda: None
 
     def add_space(self, name: str, by: str) -> Member:
         """Makes a space; who makes it is its admin.
@@ -190,6 +192,7 @@ class Spaces:
         with self._store.write(self._access) as tx:
             tx.lock_owner(SYSTEM)
             yield tx
+        self.changed()
 
     def _must_be_somebody(self, tx: Transaction, name: str) -> None:
         found = known(tx, "user", name)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What the work is done for, such as a request's id; a database that can notes it beside its statements.
 REQUEST: ContextVar[str] = ContextVar("bethink_request", default="")
+#: What to do where an id is another row's, which the writer may not even see.
+TAKEN = "It may be somebody else's. What comes from another user's export is stored with `bethink import --new-ids`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,10 @@ class Transaction(Protocol):
 
     def lock_owner(self, owner: str) -> None:
         """Others who lock the same owner wait until this transaction ends."""
+        ...
+
+    def prefer(self, owner: str) -> None:
+        """Where rows of two owners have one id, this owner's is meant from now on; until then the principal's own."""
         ...
 
     def answer_of(self, owner: str, operation: str) -> dict[str, Any] | None:

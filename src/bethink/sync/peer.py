@@ -46,7 +46,7 @@ class RequestFailed(PeerError):
 class WrongServer(PeerError):
     """This store is a replica of another server, or of another user there."""
 
-    default_hint = "Set MEMORY_API_URL and MEMORY_API_KEY back, or `bethink sync --rebind --yes` to upload everything to the new one."
+    default_hint = "Set MEMORY_API_URL and MEMORY_API_KEY back, or `bethink sync --rebind --yes` to upload what is yours to the new one."
 
 
 class Peer(Protocol):

@@ -11,8 +11,8 @@ from bethink.errors import BethinkError, InvalidInput, PeerError
 from bethink.model import Access, Memory, Revision
 from bethink.service.core import utc_now
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
-from bethink.sync import conflicts, merge, twins
-from bethink.sync.peer import Json, WrongServer
+from bethink.sync import conflicts, merge, ties, twins
+from bethink.sync.peer import Json
 from bethink.sync.plan import SLOW, Repair
 from bethink.sync.secrets import Kept, Secrets, holders
 from bethink.sync.waiting import Waiting
@@ -53,35 +53,8 @@ class Replica:
         return Access(self.user, owners, owners)
 
     def bind(self, hello: Mapping[str, Any], address: str, *, again: bool = False) -> bool:
-        """Ties the store to a server and a principal, once; True when it was tied now.
-
-        Args:
-            again: the person agreed to tie it to another one: everything is uploaded there.
-
-        Raises:
-            WrongServer: it is tied to another one.
-        """
-        server, principal = str(hello["server"]), str(hello["principal"])
-        bound = self.binding
-        tied = bound is not None and (bound["server"], bound["principal"], bound["user"]) == (server, principal, self.user)
-        if bound is not None and not tied and not again:
-            raise WrongServer(
-                f"This store is a replica for {bound['principal']!r} at {bound['url']}; the settings now name {principal!r} at {address}."
-            )
-        if tied and bound is not None and not again:
-            self._note_owners(hello.get("owners", ()), address)
-            return False
-        local = [self._local(str(owner["name"]), principal) for owner in hello["owners"]]
-        binding = {"server": server, "principal": principal, "user": self.user, "url": address, "owners": local}
-        with self.store.write(Access.local(self.user)) as tx:
-            tx.log.bind({**binding, "readonly": self._readonly(hello["owners"], principal)})
-            tx.log.unknow(None)
-            tx.log.put_fact("cursor", None)
-            if again:
-                for id in sorted(tx.log.waiting()):
-                    tx.log.drop(id)
-            tx.log.unknown_rows(local)
-        return True
+        """Ties the store to a server and a principal, as `ties.bind` says; True when it was tied now."""
+        return ties.bind(self, hello, address, again=again)
 
     def meet(self, keys: Collection[str]) -> None:
         """Notes which keys for secrets the server may have in common with this side; with a new one, missing secrets are asked for."""
@@ -157,7 +130,7 @@ class Replica:
         taken = {one.memory: told[one.operation] for one in sent if told.get(one.operation, {}).get("result") in _TAKEN}
         moved = {id: str(answer["id"]) for id, answer in taken.items() if answer["id"] != id}
         found = self._carried(moved, twins.coming((answer for answer in taken.values() if answer.get("memory")), (), moved.values()))
-        left = self._kept_of({*purged, *moved})
+        left = self.kept_of({*purged, *moved})
         done = 0
         with self.store.write(self.access) as tx:
             tx.unlogged()
@@ -175,7 +148,7 @@ class Replica:
                     done += self._settled(tx, current, answer)
             twins.put(tx, found)
         # What is here still was no news, or cannot leave yet.
-        self.secrets.erase(left, but=self._kept_of(row[1] for row in left))
+        self.secrets.erase(left, but=self.kept_of(row[1] for row in left))
         return done
 
     def refuse(self, change: Change, code: str, message: str, hint: str) -> None:
@@ -215,19 +188,19 @@ class Replica:
         try:
             items, gone = list(page["items"]), list(page.get("gone", ()))
             if "owners" in page:
-                self._note_owners(page["owners"], None)
+                ties.note_owners(self, page["owners"], None)
             if not items and not gone and (not move_cursor or self.store.log.fact("cursor") == page["cursor"]):
                 return 0
-            taken = self.secrets.taken((self._addressed(item) for item in items), lambda id: self._kept_of([id]))
+            taken = self.secrets.taken((self._addressed(item) for item in items), lambda id: self.kept_of([id]))
             moved = {str(stone["id"]): str(stone["twin"]) for stone in gone if stone.get("twin")}
             found = self._carried(moved, twins.coming(items, taken.rows, moved.values()))
-            left = self._kept_of(str(stone["id"]) for stone in gone)
+            left = self.kept_of(str(stone["id"]) for stone in gone)
             replaced = list(taken.rows)
             try:
                 with self.store.write(self.access) as tx:
                     tx.unlogged()
                     # Read under the lock: what somebody sealed here since the page came is among them.
-                    replaced += self._kept_of(taken.sealed)
+                    replaced += self.kept_of(taken.sealed)
                     twins.late(tx, found)
                     twins.rename(tx, found)
                     for stone in gone:
@@ -243,8 +216,8 @@ class Replica:
                     if move_cursor:
                         tx.log.put_fact("cursor", str(page["cursor"]))
             finally:
-                self.secrets.erase(replaced, but=self._kept_of(taken.sealed))
-            self.secrets.erase(left, but=self._kept_of(row[1] for row in left))
+                self.secrets.erase(replaced, but=self.kept_of(taken.sealed))
+            self.secrets.erase(left, but=self.kept_of(row[1] for row in left))
         except (KeyError, TypeError, AttributeError, InvalidInput) as error:
             raise PeerError(f"The server's answer cannot be read: {error}.") from error
         return len(items) + len(gone)
@@ -339,7 +312,7 @@ class Replica:
         """Makes a memory here what the server says, with what is still to be sent on top; False when not all its secrets were taken."""
         told = exchange.unpacked(item["memory"])
         seq = told.seq or 0
-        server = told.with_(owner=self._local(told.owner, str((self.binding or {}).get("principal"))))
+        server = told.with_(owner=self.local(told.owner, str((self.binding or {}).get("principal"))))
         known = tx.log.known(server.id)
         here = tx.get(server.id)
         if known is not None and (known[1] > seq or (known[1] == seq and not also_same)):
@@ -390,7 +363,7 @@ class Replica:
 
     def _addressed(self, item: Mapping[str, Any]) -> tuple[str, str, str, Mapping[str, Any]]:
         remote = str(item["memory"]["owner"])
-        return str(item["memory"]["id"]), remote, self._local(remote, str((self.binding or {}).get("principal"))), item
+        return str(item["memory"]["id"]), remote, self.local(remote, str((self.binding or {}).get("principal"))), item
 
     def _carried(self, moved: Mapping[str, str], coming: Mapping[str, Mapping[str, Kept | None]]) -> twins.Carried:
         """Secrets that would be lost with memories that leave into their twins."""
@@ -398,7 +371,7 @@ class Replica:
         def here(id: str) -> bool:
             return bool(self.store.get(self.access, [id]))
 
-        return twins.carried(self.secrets, self.store.log, lambda id: self._kept_of([id]), moved, coming, here)
+        return twins.carried(self.secrets, self.store.log, lambda id: self.kept_of([id]), moved, coming, here)
 
     def _hold(self, tx: ReplicaTransaction, change: Change, why: BethinkError | None) -> None:
         """A change of a memory that cannot leave yet is tried later, where a reason is known; else when what it waits for has come."""
@@ -406,7 +379,7 @@ class Replica:
             tx.log.delay(change.operation, self.now() + timedelta(seconds=SLOW))
             self.waiting.note(tx.log, change.operation, why)
 
-    def _kept_of(self, ids: Iterable[str]) -> list[Kept]:
+    def kept_of(self, ids: Iterable[str]) -> list[Kept]:
         """Secrets of some memories."""
         found: list[Kept] = []
         for id in ids:
@@ -454,42 +427,11 @@ class Replica:
         for link in tx.links_of([memory.id]):
             if link.source == memory.id:
                 tx.log.add(memory.id, memory.owner, "link", exchange.link_out(link))
-        for _, id, name, _, _ in self._kept_of([memory.id]):
+        for _, id, name, _, _ in self.kept_of([memory.id]):
             tx.log.add(id, memory.owner, "secret", {"name": name})
 
-    def _note_owners(self, told: Iterable[Any], address: str | None) -> None:
-        """Whose memories this replica may hold; what it may hold no longer goes, unless something of it was never sent."""
-        bound = self.binding
-        if bound is None:
-            return
-        told = list(told)
-        owners = [self._local(str(owner["name"]), bound["principal"]) for owner in told]
-        readonly = self._readonly(told, bound["principal"])
-        after = {**bound, "owners": owners, "readonly": readonly, "url": address or bound["url"]}
-        if after == bound:
-            return
-        left = [owner for owner in bound["owners"] if owner not in owners]
-        rows = self._kept_of(id for owner in left for id in self.store.log.ids_of(owner))
-        kept = set()
-        with self.store.write(self.access) as tx:
-            tx.unlogged()
-            for owner in left:
-                for id in tx.log.ids_of(owner):
-                    if tx.log.pending(id):
-                        kept.add(id)
-                        continue
-                    tx.erase(id)
-                    tx.log.unknow(id)
-            tx.log.bind(after)
-            if set(owners) - set(bound["owners"]):
-                # Edges of what was here before that end at theirs are told now; and the cursor may be from before they were left.
-                tx.log.put_fact("compare", True)
-        self.secrets.erase(row for row in rows if row[1] not in kept)
-
-    def _readonly(self, owners: Iterable[Any], principal: str) -> list[str]:
-        return [self._local(str(owner["name"]), principal) for owner in owners if not owner.get("write", True)]
-
-    def _local(self, remote: str, principal: str) -> str:
+    def local(self, remote: str, principal: str) -> str:
+        """What an owner of the server's is called here."""
         return self.user if remote == principal else remote
 
     def remote(self, local: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bethink.errors import BethinkError
 from bethink.service.replicating import CONFLICT
+from bethink.stores.base import Change
 from bethink.sync.replica import Replica
 
 #: Most refused changes that are named.
@@ -51,11 +52,15 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
         "bytes_received": said.get("bytes_received", 0),
         "waiting": replica.waiting.outgoing(),
         "secrets_missing": len(replica.waiting.missing()),
-        "refusals": [
-            {"operation": one.operation, "memory": one.memory, "op": one.op, "code": "", "message": "", "hint": "", **(one.refused or {})}
-            for one in log.refused()[:_NAMED]
-        ],
+        "refusals": [_refusal(one) for one in log.refused()[:_NAMED]],
     }
+
+
+def _refusal(change: Change) -> dict[str, str]:
+    """A change that the server refused, and why; what can never be sent can be given up."""
+    reason = {name: str((change.refused or {}).get(name) or "") for name in ("code", "message", "hint")}
+    reason["hint"] = f"{reason['hint']} Or give it up: `bethink sync --give-up {change.memory}`.".strip()
+    return {"operation": change.operation, "memory": change.memory, "op": change.op, **reason}
 
 
 def standing_elsewhere(address: str) -> dict[str, Any]:

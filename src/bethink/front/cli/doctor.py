@@ -254,7 +254,9 @@ def _sync(report: Report, settings: Settings) -> str:
         return "local: nothing leaves this machine"
     said = f"{found['mode']}, {found['server'] or settings['MEMORY_API_URL']}: {found['pending']:,} wait, {found['refused']:,} refused"
     if found["refused"]:
-        raise PeerError(f"{said}.", hint="`bethink sync --status` says why; editing such a memory sends it again.")
+        raise PeerError(
+            f"{said}.", hint="`bethink sync --status` says why; editing such a memory sends it again, `bethink sync --give-up ID` drops it."
+        )
     error = found["last_error"]
     if error and error["code"] in ("Unauthorized", "WrongServer") and found["mode"] == "hybrid":
         raise PeerError(f"{said}. {error['message']}", hint=error["hint"])

@@ -14,7 +14,7 @@ from bethink.errors import BethinkError, Forbidden, InvalidInput
 from bethink.front import fields, shapes
 from bethink.front.cli import shown, stream
 from bethink.front.cli.remote import RemoteMemories
-from bethink.model import Scope
+from bethink.model import Scope, new_id
 from bethink.service.importing import Entry, Joined, Waiting, take_in
 from bethink.service.memories import Memories
 
@@ -77,12 +77,13 @@ class Outcome:
             shown.note(f"… and {self.failed - len(self.errors):,} more.")
 
 
-def import_file(memories: Memories, name: str, here: Scope, defaults: Json, *, is_text: bool = False) -> Outcome:
+def import_file(memories: Memories, name: str, here: Scope, defaults: Json, *, is_text: bool = False, new_ids: bool = False) -> Outcome:
     """Stores every entry of a file; what cannot be stored is reported and stops nothing.
 
     Args:
         defaults: fields of entries that do not say them themselves; `source` among them.
         is_text: the file holds prose, which is stored in parts.
+        new_ids: whatever ids the entries have, each is stored under a new one.
 
     Raises:
         InvalidInput: the file cannot be read, or is not JSON; what came before the fault is stored.
@@ -92,9 +93,9 @@ def import_file(memories: Memories, name: str, here: Scope, defaults: Json, *, i
     with _open(name) as file, _Progress() as progress:
         entries = _parts(file, name) if is_text else _entries(file, name)
         if isinstance(memories, RemoteMemories):
-            _send_all(memories, entries, here, defaults, outcome, progress)
+            _send_all(memories, entries, here, defaults, outcome, progress, new_ids)
         else:
-            for one in take_in(memories, _drafted(memories, entries, here, defaults, outcome)):
+            for one in take_in(memories, _drafted(memories, entries, here, defaults, outcome), new_ids=new_ids):
                 if isinstance(one, Joined):
                     outcome.links += one.made
                     outcome.links_without_end += one.without_end
@@ -116,14 +117,16 @@ def _drafted(memories: Memories, entries: Iterable[Any], here: Scope, defaults: 
             yield error
 
 
-def _send_all(memories: RemoteMemories, entries: Iterable[Any], here: Scope, defaults: Json, outcome: Outcome, progress: _Progress) -> None:
+def _send_all(
+    memories: RemoteMemories, entries: Iterable[Any], here: Scope, defaults: Json, outcome: Outcome, progress: _Progress, new_ids: bool
+) -> None:
     """As `take_in`, many in one request; edges of entries that are in several are made at the end."""
     batch: list[tuple[int, Json]] = []
     size = 0
     with Waiting() as waiting:
 
         def send() -> None:
-            for (number, given), answer in zip(batch, memories.send([_without_links(given) for _, given in batch]), strict=True):
+            for (number, given), answer in zip(batch, memories.send([_sent(given, new_ids) for _, given in batch]), strict=True):
                 if "error" in answer:
                     outcome.refused(number, answer)
                 else:
@@ -153,8 +156,9 @@ def _send_all(memories: RemoteMemories, entries: Iterable[Any], here: Scope, def
     outcome.links_without_end = len(edges) - outcome.links
 
 
-def _without_links(given: Json) -> Json:
-    return {name: value for name, value in given.items() if name != "links"}
+def _sent(given: Json, new_ids: bool) -> Json:
+    sent = {name: value for name, value in given.items() if name != "links"}
+    return {**sent, "id": new_id()} if new_ids and given.get("id") else sent
 
 
 def _given(raw: Any, defaults: Json, outcome: Outcome) -> Json:

@@ -129,6 +129,7 @@ def import_(
     claude_ai: Annotated[str | None, typer.Option("--claude-ai", metavar="FILE", help="conversations.json of claude.ai's export.")] = None,
     chatgpt: Annotated[str | None, typer.Option("--chatgpt", metavar="FILE", help="conversations.json of ChatGPT's export.")] = None,
     is_text: Annotated[bool, typer.Option("--text", help="The files hold prose: store it in parts, as notes.")] = False,
+    new_ids: Annotated[bool, typer.Option("--new-ids", help="Store under new ids, such as for another user of the same server.")] = False,
     memory_md: Annotated[bool, typer.Option("--memory-md", help="CLAUDE.md, AGENTS.md, MEMORY.md and auto-memory files.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Whatever of these is found on this machine.")] = False,
     since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="Turns from then on: 2026-01-31, 30d.")] = None,
@@ -177,7 +178,7 @@ def import_(
     if tag:
         defaults["tags"] = tag
     with opened(project, embedder=False) as memories:
-        outcome = importing.import_file(memories, named[0], place(memories, project, is_global), defaults, is_text=is_text)
+        outcome = importing.import_file(memories, named[0], place(memories, project, is_global), defaults, is_text=is_text, new_ids=new_ids)
     if as_json:
         shown.json(outcome.shape())
     else:

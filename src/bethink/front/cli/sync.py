@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from bethink.front.cli.asked import Json, opened, settings_of
 
 if TYPE_CHECKING:
     from bethink.config import Settings
+    from bethink.sync.given_up import GivenUp
     from bethink.sync.session import Report, Session
 
 _TROUBLE = 3
@@ -33,7 +35,13 @@ def sync(
     verify: Annotated[bool, typer.Option("--verify", help="Compare with the server, print what differs, and repair it.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on saying how things stand, until interrupted.")] = False,
     metrics: Annotated[bool, typer.Option("--metrics", help="As --status, for Prometheus (a textfile collector).")] = False,
-    rebind: Annotated[bool, typer.Option("--rebind", help="Belong to the server and user that the settings name now.")] = False,
+    rebind: Annotated[bool, typer.Option("--rebind", help="Belong to the server that the settings name now, with what is yours.")] = False,
+    give_up: Annotated[
+        str | None,
+        typer.Option(
+            "--give-up", metavar="ID", help="Drop what waits of a memory, or one change: shows it, then the server's word stands."
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -55,6 +63,9 @@ def sync(
             if not watch:
                 return
             time.sleep(_WATCH_SECONDS)
+    if give_up is not None:
+        _give_up(settings, give_up, yes=yes, as_json=as_json)
+        return
     _run(settings, verify=verify, rebind=rebind, yes=yes, as_json=as_json)
 
 
@@ -94,8 +105,9 @@ def _run(settings: Settings, *, verify: bool, rebind: bool, yes: bool, as_json: 
             bound = replica.binding
             if bound and not yes:
                 if not sys.stdin.isatty():
-                    raise InvalidInput("Rebinding uploads everything to another server.", hint="Repeat it with --yes.")
-                typer.confirm(f"Leave {bound['url']} and upload everything to {peer.address}?", abort=True)
+                    raise InvalidInput("Rebinding uploads what is yours to another server.", hint="Repeat it with --yes.")
+                leaving = f"Leave {bound['url']} and upload what is yours to {peer.address}?"
+                typer.confirm(f"{leaving} What others share with you there leaves this machine.", abort=True)
             session.connect(again=True)
         replica.try_all()
         differing = _differing(session) if verify else None
@@ -105,6 +117,49 @@ def _run(settings: Settings, *, verify: bool, rebind: bool, yes: bool, as_json: 
         peer.close()
         replica.store.close()
     _told(settings, report, differing, as_json)
+
+
+def _give_up(settings: Settings, id: str, *, yes: bool, as_json: bool) -> None:
+    from bethink import wire
+    from bethink.sync import given_up
+    from bethink.sync.peer import Peer
+    from bethink.sync.session import Session
+
+    with ExitStack() as stack:
+        replica = wire.replica_of(settings)
+        stack.callback(replica.store.close)
+
+        def connected() -> Peer:
+            peer = wire.peer_of(settings)
+            stack.callback(peer.close)
+            Session(replica, peer).connect()
+            return peer
+
+        what = given_up.planned(replica, id, connected)
+        if not as_json:
+            _show_given_up(what)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise InvalidInput("What is given up is told to no server, ever.", hint="Repeat it with --yes.")
+            typer.confirm("Give it up?", abort=True, err=True)
+        given_up.give_up(replica, what, connected)
+    if as_json:
+        memory = shapes.memory(what.memory) if what.memory else None
+        named = {"id": what.id, "owner": what.owner, "then": what.then, "secrets": list(what.secrets)}
+        shown.json({**named, "memory": memory, "changes": what.told()})
+    else:
+        shown.say("Given up: the memory left this machine." if what.then == "erased" else "Given up: the memory is what the server says.")
+
+
+def _show_given_up(what: GivenUp) -> None:
+    if what.memory is not None:
+        shown.whole(what.memory)
+    for one in what.told():
+        payload = one["payload"] or {}
+        said = payload.get("fields", payload) if one["op"] != "store" else {}
+        shown.say(f"  not sent: {one['op']} {one['at'][:16]}" + "".join(f"\n    {name}: {shown.clean(str(said[name]))}" for name in said))
+    if what.secrets:
+        shown.say(f"  Secrets that are erased with it: {shown.clean(', '.join(what.secrets))}")
 
 
 def _differing(session: Session) -> dict[str, dict[str, list[str]]]:

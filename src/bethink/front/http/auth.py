@@ -21,7 +21,7 @@ from bethink.model import Access
 from bethink.service.people import SCOPES, SPACE, SYSTEM, USUAL_SCOPES, People, Principal, Refused
 
 READ, WRITE, SECRETS, ADMIN = "memory:read", "memory:write", "memory:secrets", "memory:admin"
-#: Seconds that an accepted credential is not looked up again: so long a revoked one may still work.
+#: Seconds that an accepted credential is not looked up again: so long one that another process revoked may still work.
 _KEPT_SECONDS = 2.0
 _MOST_KEPT = 10_000
 #: Longest credential that is looked at.
@@ -105,6 +105,14 @@ class Authenticator:
         self._now = now
         self._kept: dict[bytes, tuple[float, Caller]] = {}
         self._lock = threading.Lock()
+        self._changes = 0
+        people.changed = self.forget
+
+    def forget(self) -> None:
+        """What was looked up is looked up again: in this process a change of people, spaces and loans holds at once."""
+        with self._lock:
+            self._changes += 1
+            self._kept.clear()
 
     def caller(self, credential: str | None) -> Caller:
         """The caller with these credentials; may ask the database or the provider.
@@ -114,6 +122,7 @@ class Authenticator:
         """
         if (kept := self.kept(credential)) is not None:
             return kept
+        changes = self._changes
         if self._local_user is not None:
             # A server that needs no credentials has none to compare with.
             credential, caller = "", self._local(self._local_user)
@@ -127,7 +136,8 @@ class Authenticator:
         with self._lock:
             if len(self._kept) >= _MOST_KEPT:
                 self._kept.clear()
-            self._kept[digest] = (time.monotonic() + _KEPT_SECONDS, caller)
+            if changes == self._changes:
+                self._kept[digest] = (time.monotonic() + _KEPT_SECONDS, caller)
         return caller
 
     def kept(self, credential: str | None) -> Caller | None:

@@ -17,7 +17,7 @@ from bethink.stores.base import AuditEntry, Capabilities, Feed, Plan, Tombstone
 from bethink.stores.postgres import schema, search
 from bethink.stores.postgres.connection import Connection, Database
 from bethink.stores.postgres.rows import SELECT, memory_of, revision_of, storable
-from bethink.stores.postgres.transaction import DIALECT, PostgresTransaction, chained, joined, links_of, mend, of_visible
+from bethink.stores.postgres.transaction import DIALECT, PostgresTransaction, chained, joined, links_of, mend, of_visible, rank
 from bethink.stores.where import Where, matching, visible
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ class PostgresStore:
         ids = [id for id in ids if storable(id)]
         where = self._visible(access)
         where.add(f"m.id = ANY ({where.bind(list(ids))})")
-        found = {memory.id: memory for memory in self._memories(access, where)}
+        sql = f"SELECT {SELECT} FROM memories m WHERE {where.sql} ORDER BY {rank(where, access, access.principal)}"
+        found: dict[str, Memory] = {}
+        with self._reading(access) as db:
+            for row in db.execute(sql, where.values):
+                memory = memory_of(row)
+                found.setdefault(memory.id, memory)
         return {id: found[id] for id in ids if id in found}
 
     def resolve(self, access: Access, prefix: str, limit: int = 3) -> list[str]:
@@ -78,8 +83,9 @@ class PostgresStore:
             return []
         where = self._visible(access)
         where.add(f"starts_with(m.id, {where.bind(prefix)})")
+        sql = f"SELECT DISTINCT m.id FROM memories m WHERE {where.sql} ORDER BY m.id LIMIT {int(limit)}"
         with self._reading(access) as db:
-            rows = db.execute(f"SELECT m.id FROM memories m WHERE {where.sql} ORDER BY m.id LIMIT {int(limit)}", where.values).fetchall()
+            rows = db.execute(sql, where.values).fetchall()
         return [row[0] for row in rows]
 
     def projects(self, access: Access) -> list[str]:
@@ -406,10 +412,6 @@ class PostgresStore:
         matching(where, wanted, now)
         mend(where)
         return where
-
-    def _memories(self, access: Access, where: Where) -> list[Memory]:
-        with self._reading(access) as db:
-            return [memory_of(row) for row in db.execute(f"SELECT {SELECT} FROM memories m WHERE {where.sql}", where.values)]
 
 
 def _owned(access: Access, table: str) -> Where:

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from bethink.errors import Conflict, Forbidden, VersionConflict
 from bethink.model import Access, Link, Memory, Revision, Scope
-from bethink.stores.base import Tombstone
+from bethink.stores.base import TAKEN, Tombstone
 from bethink.stores.postgres.connection import Connection
 from bethink.stores.postgres.rows import NAMES, SEARCHED, SELECT, link_of, memory_of, packed, revision_of, values_of
 from bethink.stores.where import Where, may_write, visible, writable
@@ -50,6 +50,7 @@ class PostgresTransaction:
     def __init__(self, connection: Connection, access: Access) -> None:
         self._db = connection
         self._access = access
+        self._first = access.principal
 
     def insert(self, memory: Memory) -> None:
         self._must_be_writable(memory)
@@ -58,7 +59,7 @@ class PostgresTransaction:
             with self._db.transaction():
                 self._db.execute(_INSERT, values_of(memory))
         except UniqueViolation:
-            raise Conflict(f"A memory with the id {memory.id} exists already.") from None
+            raise Conflict(f"A memory with the id {memory.id} exists already.", hint=TAKEN) from None
         self._db.execute("INSERT INTO pending_vectors (owner, id) VALUES (%s, %s)", (memory.owner, memory.id))
         self._note_scope(memory)
 
@@ -103,7 +104,8 @@ class PostgresTransaction:
         where = Where(DIALECT)
         visible(where, self._access)
         where.equals("m.id", id)
-        row = self._db.execute(f"SELECT {SELECT} FROM memories m WHERE {where.sql} LIMIT 1", where.values).fetchone()
+        sql = f"SELECT {SELECT} FROM memories m WHERE {where.sql} ORDER BY {rank(where, self._access, self._first)} LIMIT 1"
+        row = self._db.execute(sql, where.values).fetchone()
         return memory_of(row) if row else None
 
     def find_exact(self, owner: str, content_hash: str, scope: Scope) -> Memory | None:
@@ -225,14 +227,9 @@ class PostgresTransaction:
         )
 
     def secrets_of(self, id: str) -> list[tuple[str, bytes, dict[str, Any]]]:
-        where = Where(DIALECT)
-        writable(where, self._access)
-        where.equals("m.id", id)
-        sql = (
-            "SELECT s.name, s.sealed, s.meta FROM secrets s JOIN memories m ON m.owner = s.owner AND m.id = s.memory "
-            f"WHERE {where.sql} ORDER BY s.name"
-        )
-        return [(name, bytes(sealed), meta) for name, sealed, meta in self._db.execute(sql, where.values).fetchall()]
+        sql = "SELECT name, sealed, meta FROM secrets WHERE owner = %s AND memory = %s ORDER BY name"
+        rows = self._db.execute(sql, (self._writable_owner(id), id)).fetchall()
+        return [(name, bytes(sealed), meta) for name, sealed, meta in rows]
 
     def scrub_revisions(self, id: str) -> None:
         self._db.execute(
@@ -246,6 +243,9 @@ class PostgresTransaction:
 
     def lock_owner(self, owner: str) -> None:
         self._db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (owner,))
+
+    def prefer(self, owner: str) -> None:
+        self._first = owner
 
     def answer_of(self, owner: str, operation: str) -> dict[str, Any] | None:
         row = self._db.execute("SELECT answer FROM operations WHERE owner = %s AND operation = %s", (owner, operation)).fetchone()
@@ -300,14 +300,19 @@ class PostgresTransaction:
 
     def _owner(self, id: str) -> str:
         """The owner of a memory that may be written."""
+        owner = self._writable_owner(id)
+        if owner is None:
+            raise Forbidden(f"You may not change the memory {id}.")
+        self._lend(owner)
+        return owner
+
+    def _writable_owner(self, id: str) -> str | None:
         where = Where(DIALECT)
         writable(where, self._access)
         where.equals("m.id", id)
-        row = self._db.execute(f"SELECT m.owner FROM memories m WHERE {where.sql} LIMIT 1", where.values).fetchone()
-        if row is None:
-            raise Forbidden(f"You may not change the memory {id}.")
-        self._lend(str(row[0]))
-        return str(row[0])
+        sql = f"SELECT m.owner FROM memories m WHERE {where.sql} ORDER BY {rank(where, self._access, self._first)} LIMIT 1"
+        row = self._db.execute(sql, where.values).fetchone()
+        return str(row[0]) if row else None
 
     def _lend(self, owner: str) -> None:
         """Lets this transaction act for an owner who lent the memory at hand: its counters and queues are the owner's."""
@@ -317,6 +322,13 @@ class PostgresTransaction:
                     "SELECT set_config(%(name)s, concat_ws(chr(31), nullif(current_setting(%(name)s), ''), %(owner)s::text), true)",
                     {"name": f"bethink.{name}", "owner": owner},
                 )
+
+
+def rank(where: Where, access: Access, first: str) -> str:
+    """The order of rows of several owners that have one id: the preferred owner's, those of one's own spaces, what is lent."""
+    readable = ", ".join(where.bind(owner) for owner in access.readable)
+    among = f"m.owner IN ({readable}) DESC, " if readable else ""
+    return f"m.owner = {where.bind(first)} DESC, {among}m.number"
 
 
 def chained(previous: bytes, entry: tuple[Any, ...]) -> bytes:

@@ -13,7 +13,7 @@ import apsw
 from bethink import exchange, text
 from bethink.errors import Conflict, Forbidden, VersionConflict
 from bethink.model import Access, Link, Memory, Revision, Scope
-from bethink.stores.base import Tombstone
+from bethink.stores.base import TAKEN, Tombstone
 from bethink.stores.sqlite.replica import SQLiteLog
 from bethink.stores.sqlite.rows import NAMES, SELECT, link_of, memory_of, packed, revision_of, stamp, values_of
 from bethink.stores.sqlite.vectors import WINDOWS, forget_vectors, place_vectors, scope_number
@@ -71,7 +71,7 @@ class SQLiteTransaction:
         try:
             self._db.execute(_INSERT, _row(memory))
         except apsw.ConstraintError:
-            raise Conflict(f"A memory with the id {memory.id} exists already.") from None
+            raise Conflict(f"A memory with the id {memory.id} exists already.", hint=TAKEN) from None
         key = self._db.last_insert_rowid()
         self._db.execute(_INDEX, (key,))
         self._db.execute("INSERT OR IGNORE INTO pending_vectors (key) VALUES (?)", (key,))
@@ -271,6 +271,9 @@ class SQLiteTransaction:
 
     def lock_owner(self, owner: str) -> None:
         """Nobody else writes meanwhile."""
+
+    def prefer(self, owner: str) -> None:
+        """Nothing to do: an id is one row's."""
 
     def answer_of(self, owner: str, operation: str) -> dict[str, Any] | None:
         self._must_write_for(owner)
