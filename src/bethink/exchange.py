@@ -145,6 +145,11 @@ def _moment(value: Any) -> datetime:
     return at.astimezone(UTC)
 
 
+def stored_also(id: str, client: str | None, at: datetime) -> str:
+    """What the history says of a memory that its twin took in."""
+    return f"stored also as {id} on {client or 'unknown'} at {at.isoformat(timespec='seconds')}"
+
+
 def bucket_of(id: str) -> int:
     """Which of the `BUCKETS` parts of a store an id belongs to."""
     return hashlib.blake2b(id.encode(), digest_size=1).digest()[0]

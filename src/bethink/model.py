@@ -331,6 +331,14 @@ class Link:
     note: str = ""
 
 
+#: The operation of a revision that keeps what another change displaced.
+CONFLICT = "conflict"
+#: Those of revisions that take such a conflict off the list; their note is the operation that lost.
+SETTLING = ("reapply", "dismiss")
+#: That of a revision which says that a memory of the same words came in.
+TWIN = "twin"
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One change of one memory: what the changed fields were before it."""

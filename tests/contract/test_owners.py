@@ -121,6 +121,7 @@ WRITES: dict[str, Callable[[Scene, Transaction], Any]] = {
     "erase": lambda s, tx: tx.erase(s.bob.id),
     "get": lambda s, tx: tx.get(s.bob.id),
     "find_exact": lambda s, tx: tx.find_exact("bob", s.bob.content_hash, s.bob.scope),
+    "search": lambda s, tx: tx.search(Plan(MARK, "", Filter(statuses=()), NOW)).candidates,
     "add_revision": lambda s, tx: tx.add_revision(Revision(s.bob.id, 1, NOW, "revise", {"content": "forged"})),
     "add_link": lambda s, tx: tx.add_link(Link(s.bob.id, s.ann.id, "supports", NOW)),
     "remove_link": lambda s, tx: tx.remove_link(s.bob.id, s.bob.id, "see_also"),

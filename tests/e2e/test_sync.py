@@ -135,6 +135,20 @@ def test_what_is_refused_is_in_the_doctors_report(server: Served, tmp_path: Path
         chaos.close()
 
 
+def test_the_doctor_says_of_an_address_that_another_answers_there(tmp_path: Path, key: str) -> None:
+    chaos = Chaos(free_port(), rate=1.0, faults=("html",))
+    try:
+        writer = Writer(tmp_path / "one", "one", chaos.url, key)
+        examined = writer.bethink("doctor", "--json")
+        (bad,) = [check for check in json.loads(examined.stdout)["checks"] if not check["ok"]]
+        assert examined.returncode == 3 and bad["name"] == "sync" and "something else" in bad["detail"]
+    finally:
+        chaos.close()
+    # That nobody is there passes by itself: machines are offline now and then.
+    away = Writer(tmp_path / "two", "two", f"http://127.0.0.1:{free_port()}", key)
+    assert away.bethink("doctor", "--json").returncode == 0
+
+
 def test_a_login_page_is_no_data(tmp_path: Path, key: str) -> None:
     chaos = Chaos(free_port(), rate=1.0, faults=("html",))
     try:

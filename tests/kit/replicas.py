@@ -14,6 +14,7 @@ from bethink.exchange import packed
 from bethink.model import Access, Draft, Filter, Memory
 from bethink.seal import chain
 from bethink.seal.vault import VaultSettings
+from bethink.service.conflicts import open_conflicts
 from bethink.service.core import Writer
 from bethink.service.feeding import Feeding
 from bethink.service.memories import Memories
@@ -180,6 +181,7 @@ def everything(store: Store, access: Access, *, own: str) -> dict[str, dict[str,
     for id, shape in found.items():
         shape["links"] = sorted((link.target, link.type) for link in store.links_of(access, [id]) if link.source == id)
         # Sealing empties what was kept before it.
+        shape["open"] = sorted(one["operation"] for one in open_conflicts(store, access, [id]))
         shape["conflicts"] = sorted(one.note for one in store.revisions_named(access, "conflict", [id]) if one.note)
     return found
 

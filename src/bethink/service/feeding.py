@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bethink import exchange
 from bethink.errors import BethinkError, Conflict, Forbidden, InvalidInput, SealUnavailable
 from bethink.model import Access, Memory, new_id
-from bethink.service.replicating import CONFLICT, PROTOCOL, Replicating, conflict_of
+from bethink.service.conflicts import every_conflict
+from bethink.service.replicating import PROTOCOL, Replicating
 from bethink.stores.base import Store
 
 if TYPE_CHECKING:
@@ -141,12 +142,10 @@ class Feeding(Replicating):
         for link in self.store.links_of(self.access, ids) if ids else ():
             edges.setdefault(link.source, []).append(exchange.link_out(link))
         conflicts: dict[str, list[dict[str, Any]]] = {}
-        #: A wording that lost may have left secrets that the memory does not show.
-        sealed = {memory.id for memory in memories if memory.sealed}
-        for revision in self.store.revisions_named(self.access, CONFLICT, ids) if ids else ():
-            sealed.add(revision.memory)
-            if told := conflict_of(revision):
-                conflicts.setdefault(revision.memory, []).append(told)
+        for told in every_conflict(self.store, self.access, ids) if ids else ():
+            conflicts.setdefault(told["memory"], []).append(told)
+        # A wording that lost may have left secrets that the memory does not show.
+        sealed = {*conflicts, *(memory.id for memory in memories if memory.sealed)}
         items = []
         until = time.monotonic() + _PATIENCE
         for memory in memories:

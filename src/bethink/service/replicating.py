@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,8 +12,8 @@ from typing import Any, Self
 
 from bethink import exchange, text
 from bethink.errors import BethinkError, Forbidden, InvalidInput, NotFound, SealDenied, StoreError, VersionConflict
-from bethink.model import LINK_TYPES, STATUSES, TRUSTS, Memory, Revision, category_of, one_of
-from bethink.service import drafts
+from bethink.model import CONFLICT, LINK_TYPES, SETTLING, STATUSES, TRUSTS, TWIN, Memory, Revision, category_of, one_of
+from bethink.service import conflicts, drafts
 from bethink.service.core import Writer
 from bethink.service.placing import Placing, Unprepared
 from bethink.service.sealing import redacted
@@ -21,8 +22,7 @@ from bethink.stores.base import Transaction
 
 #: What this server speaks; a replica that needs more says so.
 PROTOCOL = 1
-#: The operation of a revision that keeps what another change displaced.
-CONFLICT = "conflict"
+_UNSAID = {field.name: field for field in dataclasses.fields(Memory)}
 #: Fields that make sense together only.
 _TOGETHER = (frozenset(("status", "superseded_at")), frozenset(("content", "sealed")))
 #: Times that a change is tried again when another one of the same memory was faster.
@@ -127,10 +127,6 @@ class Replicating(Writing):
                 refusal = {"operation": operation, "result": "refused", "code": error.code, "message": error.message, "hint": error.hint}
                 answers.append(refusal)
         return answers
-
-    def conflicts_of(self, id: str) -> list[dict[str, Any]]:
-        """What was displaced from a memory."""
-        return [told for revision in self.store.revisions(self.access, id) if (told := conflict_of(revision)) is not None]
 
     def _applied(self, change: Sent) -> dict[str, Any]:
         if change.owner not in self.access.writable:
@@ -254,15 +250,25 @@ class Replicating(Writing):
         if change.owner != self.access.principal:
             memory, _ = self._screened(memory, by_hand=False)
         if twin := self._twin(tx, memory):
-            merged = self._merge(tx, twin, memory, self.now())
-            tx.put_tombstone(change.owner, change.memory, twin.id)
-            return _Outcome("merged", merged.id, own=_versions(twin, merged, own), floor=merged.version)
+            return self._take_in(tx, change, twin, memory, own)
         tx.insert(memory)
         for name, one in secrets:
             tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
         tx.append_audit(self.now(), self._actor, "store", memory.id, {"source": memory.source, "status": memory.status})
         differs = memory != sent or memory.updated_at != change.at
         return _Outcome("applied", memory.id, own=[[1, 1]], differs=differs)
+
+    def _take_in(self, tx: Transaction, change: Sent, twin: Memory, memory: Memory, own: Spans) -> _Outcome:
+        """Makes a memory one with its twin. Whose it was, and what it said otherwise, stays in the history."""
+        self.writer = Writer(memory.client, memory.agent, memory.session, "sync")
+        at = self.now()
+        merged = self._merge(tx, twin, memory, at)
+        also = exchange.stored_also(memory.id, memory.client, memory.created_at)
+        tx.add_revision(self._revision(merged, {}, TWIN, at, also))
+        self._keep(tx, change, merged, _not_taken(merged, memory), f"the same words, {also}")
+        tx.renumber(merged.id)
+        tx.put_tombstone(change.owner, change.memory, twin.id)
+        return _Outcome("merged", merged.id, own=_versions(twin, merged, own), floor=merged.version)
 
     def _twin(self, tx: Transaction, memory: Memory) -> Memory | None:
         """The memory that says the same there. What holds secrets has no twin: placeholders look alike."""
@@ -281,6 +287,11 @@ class Replicating(Writing):
 
     def _edit(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> _Outcome:
         wanted = self._wanted(change)
+        said = change.payload.get("revision") or {}
+        if not wanted and said.get("op") in SETTLING:
+            at = self._moment(change, memory.created_at)
+            conflicts.settle(tx, memory, said["op"], str(said.get("note") or ""), at, self.access.principal, self.writer)
+            return _Outcome("applied", memory.id, own=own)
         foreign = self._foreign(tx, change, memory, own)
         deletes = wanted.get("deleted_at") is not None
         if memory.deleted_at is not None and "deleted_at" in foreign and not deletes:
@@ -424,27 +435,6 @@ class Replicating(Writing):
 _TEXT = frozenset(("content", "category", "tags", "expanded_keywords", "importance", "scope"))
 
 
-def conflict_of(revision: Revision) -> dict[str, Any] | None:
-    """What a revision of the kind `conflict` keeps: operation, reason, fields; with who and when."""
-    if revision.op != CONFLICT or not revision.note:
-        return None
-    try:
-        told = json.loads(revision.note)
-    except ValueError:
-        return None
-    return {
-        "memory": revision.memory,
-        "operation": told.get("operation", ""),
-        "reason": told.get("reason", ""),
-        "fields": told.get("fields", {}),
-        "at": revision.at.isoformat(),
-        "actor": revision.actor,
-        "client": revision.client,
-        "agent": revision.agent,
-        "session": revision.session,
-    }
-
-
 def _split(fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Known fields, validated, and those of a newer version, as they came."""
     if not isinstance(fields, Mapping):
@@ -464,6 +454,20 @@ def _split(fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if len(json.dumps(extra)) > 65_536:
         raise InvalidInput("Too many unknown fields.")
     return {name: checks[name](value) if name in checks else value for name, value in known.items()}, extra
+
+
+def _not_taken(merged: Memory, memory: Memory) -> dict[str, Any]:
+    """What somebody said of a memory and its twin does not; a value that stands there by itself was not said."""
+    lost: dict[str, Any] = {
+        name: value
+        for name in ("category", "importance", "valid_from", "valid_until", "expires_at")
+        if (value := getattr(memory, name)) not in (getattr(merged, name), _UNSAID[name].default)
+    }
+    if not set(memory.tags) <= set(merged.tags):
+        lost["tags"] = memory.tags
+    if not set(memory.expanded_keywords.split()) <= set(merged.expanded_keywords.split()):
+        lost["expanded_keywords"] = memory.expanded_keywords
+    return lost
 
 
 def _different(memory: Memory, wanted: Mapping[str, Any]) -> dict[str, Any]:

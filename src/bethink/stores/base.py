@@ -149,6 +149,10 @@ class Transaction(Protocol):
         """The live memory with exactly this content there, if any."""
         ...
 
+    def search(self, plan: Plan) -> Found:
+        """As `Store.search`, by words alone; what this transaction wrote is found as well."""
+        ...
+
     def add_revision(self, revision: Revision) -> None: ...
 
     def add_link(self, link: Link) -> bool:

@@ -21,7 +21,7 @@ def overlaid(server: Memory, waiting: Sequence[Change], local: Memory | None = N
         if change.op == "store" and change.payload is None and local is not None:
             # It is sent as it is here, so it stays as it is here.
             fields, at = exchange.fields_of(local), local.updated_at
-        elif change.op in ("store", "edit"):
+        elif change.op == "store" or _is_version(change):
             fields.update((change.payload or {}).get("fields", {}))
             edits += change.op == "edit"
             at = exchange.checked({"updated_at": (change.payload or {}).get("at")})["updated_at"] or change.at
@@ -48,7 +48,12 @@ def edges(source: str, server: Iterable[Link], waiting: Sequence[Change]) -> lis
 
 def edits_among(waiting: Iterable[Change]) -> int:
     """By how many versions a memory here is ahead of the server's."""
-    return sum(change.op == "edit" for change in waiting)
+    return sum(map(_is_version, waiting))
+
+
+def _is_version(change: Change) -> bool:
+    """An edit of nothing is a word about a conflict."""
+    return change.op == "edit" and bool((change.payload or {}).get("fields"))
 
 
 def follows(known: tuple[int, int] | None, version: int, seq: int) -> bool:

@@ -315,8 +315,9 @@ class Replica:
         server = told.with_(owner=self.local(told.owner, str((self.binding or {}).get("principal"))))
         known = tx.log.known(server.id)
         here = tx.get(server.id)
-        if known is not None and (known[1] > seq or (known[1] == seq and not also_same)):
-            if here is not None and known[1] == seq:
+        # What is known of a row that is not here is no reason to go without it.
+        if known is not None and here is not None and (known[1] > seq or (known[1] == seq and not also_same)):
+            if known[1] == seq:
                 # The memory came with the answer to a change; what belongs to it comes only now.
                 self._take_links(tx, here, item)
                 if here.sensitive:

@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bethink.errors import BethinkError, SealError, SealUnavailable
-from bethink.model import Access, Filter
-from bethink.service.replicating import CONFLICT
+from bethink.model import CONFLICT, Access, Filter
 from bethink.stores.base import Change, Store
 from bethink.sync.peer import Json
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bethink.errors import BethinkError
-from bethink.service.replicating import CONFLICT
+from bethink.service.conflicts import open_conflicts
 from bethink.stores.base import Change
 from bethink.sync.replica import Replica
 
@@ -42,7 +42,7 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
         "cursor": log.fact("cursor"),
         "pending": pending,
         "refused": counts["refused"],
-        "conflicts": len(replica.store.revisions_named(replica.access, CONFLICT)),
+        "conflicts": len(open_conflicts(replica.store, replica.access)),
         "lag_seconds": max(0.0, (now - oldest).total_seconds()) if oldest else 0.0,
         "last_ok": said.get("last_ok"),
         "last_error": said.get("last_error"),

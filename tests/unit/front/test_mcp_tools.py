@@ -248,3 +248,12 @@ def test_conflicts_are_listed_and_made_again(desk: Desk) -> None:
     assert ask(desk, "curate", "memory_conflicts", reapply=id).structured_content["action"] == "reapplied"
     assert memories.get(id).content == "the port is 5433"
     assert ask(desk, "curate", "memory_conflicts", reapply="nothing").is_error
+    assert ask(desk, "curate", "memory_conflicts", reapply="").is_error
+    assert ask(desk, "curate", "memory_conflicts").structured_content["total"] == 0
+    with memories.store.write(memories.access) as tx:
+        tx.add_revision(Revision(id, 2, datetime.now(UTC), "conflict", {}, "ann", "laptop", None, None, note.replace("op-1", "op-2")))
+    ask(desk, "default", "memory_delete", id=id)
+    told = ask(desk, "curate", "memory_conflicts")
+    assert "op-2" in said(told) and "deleted" in said(told)
+    assert ask(desk, "curate", "memory_conflicts", dismiss="op-2").structured_content["action"] == "dismissed"
+    assert ask(desk, "curate", "memory_conflicts").structured_content["total"] == 0

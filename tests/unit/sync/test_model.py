@@ -22,6 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from bethink.errors import Conflict, Forbidden, Forgotten, NotFound
 from bethink.model import Access, Changes
 from bethink.service.people import SCOPES, People, Principal
+from bethink.sync import conflicts
 from bethink.sync.peer import Json, Peer, RequestFailed, Unreachable
 from kit.replicas import Machine, Server, differences, everything, opened
 
@@ -280,6 +281,15 @@ class Replication(RuleBasedStateMachine):
                     one.memories.unlink(source, target, "supports")
                 else:
                     one.memories.link(source, target, "supports")
+
+    @rule(machine=MACHINE, which=NUMBER, again=st.booleans())
+    def deal(self, machine: int, which: int, again: bool) -> None:
+        """A conflict is made again, or taken off the list."""
+        one = self._machine(machine)
+        if found := conflicts.listed(one.memories):
+            operation = found[which % len(found)]["operation"]
+            with suppress(*NOT_NOW):
+                (conflicts.reapply if again else conflicts.dismiss)(one.memories, operation)
 
     @rule(machine=MACHINE, faults=FAULTS, verify=st.booleans(), lives=st.none() | st.integers(0, 12))
     def sync(self, machine: int, faults: list[str | None], verify: bool, lives: int | None) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apsw
 import pytest
 
+from bethink.errors import NotFound
 from bethink.model import Access, Changes
 from kit.replicas import Machine, Server, everything
 
@@ -81,3 +83,41 @@ def test_a_chain_of_own_edits_is_no_conflict(server: Server, one: Machine) -> No
     assert one.store.revisions_named(one.replica.access, "conflict") == []
     assert server.memories().get(memory.id).content == "v100"
     assert state(one) == on_server(server)
+
+
+def both(one: Machine, two: Machine) -> None:
+    for machine in (one, two, one, two):
+        assert machine.sync().ok
+
+
+def test_a_row_that_was_lost_here_comes_back(server: Server, one: Machine) -> None:
+    one.sync()
+    memory = one.say("the port is 5432", tags=("db",))
+    one.sync()
+    one.store.close()
+    db = apsw.Connection(str(one.path))
+    db.execute("DELETE FROM memories WHERE id = ?", (memory.id,))
+    db.close()
+    one.open()
+    assert one.sync(verify=True).repaired == 1
+    assert one.memories.get(memory.id).content == "the port is 5432"
+    assert one.sync(verify=True).repaired == 0
+    assert state(one) == on_server(server)
+
+
+def test_a_purge_that_waits_brings_no_row_back(server: Server, one: Machine, two: Machine) -> None:
+    one.sync()
+    memory = one.say("the port is 5432")
+    both(one, two)
+    one.memories.forget(memory.id)
+    both(one, two)
+    one.memories.purge(memory.id)
+    two.memories.restore(memory.id)
+    two.sync()
+    for _ in range(2):
+        # Told of twice while the purge was not sent: also when its number is known.
+        one.replica.absorb(one.peer.fetch([memory.id]) | {"gone": [], "cursor": ""}, move_cursor=False)
+        with pytest.raises(NotFound):
+            one.memories.get(memory.id)
+    both(one, two)
+    assert state(one) == state(two) == on_server(server)

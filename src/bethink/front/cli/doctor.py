@@ -6,7 +6,8 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,16 +16,20 @@ from bethink import likeness
 from bethink.errors import BethinkError, EmbedderMismatch, PeerError, StoreCorrupt, StoreError
 from bethink.front.cli import shown
 from bethink.front.cli.asked import opened, project_here, settings_of
-from bethink.model import Draft, Filter, Query, Reach, Scope
-from bethink.stores.base import FileStore
+from bethink.model import Draft, Filter, Reach, Scope
+from bethink.service import drafts
+from bethink.stores.base import FileStore, Plan
 
 if TYPE_CHECKING:
     from bethink.config import Settings
     from bethink.service.memories import Memories
+    from bethink.stores.base import Transaction
 
 BROKEN = 3
 #: A file larger than this is checked only when asked: it takes minutes.
 _QUICK_BYTES = 512 * 1024 * 1024
+#: What of a server does not pass by itself, unlike that it is away.
+_WRONG = ("Unauthorized", "WrongServer", "ConfigError", "NotTheServer")
 #: Least likeness (0..100) of a setting's name that an unknown variable may have meant.
 _MEANT = 75
 
@@ -130,26 +135,45 @@ def _each(report: Report, looks: Iterable[Look]) -> None:
             report.checks.append(Check(name, False, f"{type(error).__name__}: {error}", "Please report it."))
 
 
+class _Undone(Exception):
+    """Takes back what the doctor wrote."""
+
+
 def _round_trip(memories: Memories) -> str:
-    """Stores a memory where nobody looks, finds it, and erases it."""
+    """Stores a memory where nobody looks, finds it, and erases it: in a transaction that is taken back, so that no log and no server
+    ever hears of it. A fact beside the memories is really written, and removed."""
     word = "probe" + secrets.token_hex(6)
-    scope = Scope.of("bethink-doctor", word)
+    times: list[float] = []
+    with suppress(_Undone), memories.store.write(memories.access) as tx:
+        times = _probed(tx, memories, word)
+        raise _Undone
     started = time.perf_counter()
-    stored = memories.remember(Draft(f"The doctor leaves {word} here for a moment.", category="notes", scope=scope, source="doctor")).memory
-    wrote = time.perf_counter()
-    where = Filter(reach=Reach((scope.project or "",), word, include_global=False), statuses=())
-    try:
-        found = memories.recall(Query(word, where=where, mode="keyword", limit=1))
-        read = time.perf_counter()
-    finally:
-        memories.flush_uses()
-        memories.forget(stored.id)
-        memories.purge(stored.id)
-    if [hit.memory.id for hit in found.hits] != [stored.id]:
+    for value in ({"word": word}, None):
+        with memories.store.write(memories.access) as tx:
+            tx.state_put("doctor", word, value)
+        if memories.store.state(memories.access, "doctor").get(word) != value:
+            raise StoreError("What was just written is not there.", hint="Repeat with --full; restore a backup if it is damaged.")
+    wrote = time.perf_counter() - started
+    return f"stored in {_ms(times[0])}, found in {_ms(times[1])}, erased again; written to disk in {_ms(wrote)}"
+
+
+def _probed(tx: Transaction, memories: Memories, word: str) -> list[float]:
+    """Seconds that storing and finding took."""
+    now = memories.now()
+    draft = Draft(f"The doctor leaves {word} here for a moment.", category="notes", scope=Scope.of("bethink-doctor", word), source="doctor")
+    probe = drafts.memory_of(draft, memories.access.writable[0], memories.writer, now)
+    plan = Plan(word, "", Filter(reach=Reach(("bethink-doctor",), word, include_global=False), statuses=()), now, k=1)
+    marks = [time.perf_counter()]
+    tx.insert(probe)
+    marks.append(time.perf_counter())
+    found = [one.memory.id for one in tx.search(plan).candidates]
+    marks.append(time.perf_counter())
+    tx.erase(probe.id)
+    if found != [probe.id]:
         raise StoreError("What was just stored was not found again.", hint="Repeat with --full; restore a backup if it is damaged.")
-    if memories.list(where, limit=1).total:
-        raise StoreError("The probe could not be erased.")
-    return f"written in {_ms(wrote - started)}, found in {_ms(read - wrote)}, erased again"
+    if tx.get(probe.id) is not None or tx.search(plan).candidates:
+        raise StoreError("The probe could not be erased.", hint="Repeat with --full; restore a backup if it is damaged.")
+    return [marks[1] - marks[0], marks[2] - marks[1]]
 
 
 def _store(report: Report, memories: Memories, settings: Settings, full: bool) -> str:
@@ -258,10 +282,29 @@ def _sync(report: Report, settings: Settings) -> str:
             f"{said}.", hint="`bethink sync --status` says why; editing such a memory sends it again, `bethink sync --give-up ID` drops it."
         )
     error = found["last_error"]
-    if error and error["code"] in ("Unauthorized", "WrongServer") and found["mode"] == "hybrid":
-        raise PeerError(f"{said}. {error['message']}", hint=error["hint"])
+    if found["mode"] == "hybrid":
+        error = _first_word(settings, found) or error
+        if error and error["code"] in _WRONG:
+            raise PeerError(f"{said}. {error['message']}", hint=error["hint"])
     lost = f", {found['conflicts']:,} conflicts (`bethink conflicts`)" if found["conflicts"] else ""
     return f"{said}{lost}; last round {found['last_ok'] or 'never'}" + (f"; {error['message']}" if error else "")
+
+
+def _first_word(settings: Settings, found: Mapping[str, Any]) -> dict[str, str] | None:
+    """What is wrong with an address that no round went to yet; asking it takes a moment."""
+    from bethink import wire
+
+    try:
+        # Also refuses an address that is none.
+        peer = wire.peer_of(settings)
+        try:
+            if not found["last_ok"] or found["server"] != peer.address:
+                peer.hello()
+        finally:
+            peer.close()
+    except BethinkError as error:
+        return {"code": error.code, "message": error.message, "hint": error.hint}
+    return None
 
 
 def _server(report: Report, settings: Settings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,27 +72,50 @@ def sync(
 
 def conflicts(
     reapply: Annotated[str | None, typer.Option("--reapply", metavar="ID", help="Make the change that lost after all.")] = None,
+    dismiss: Annotated[str | None, typer.Option("--dismiss", metavar="ID", help="Take it off the list; the history keeps it.")] = None,
+    every: Annotated[bool, typer.Option("--dismiss-all", help="Take all of them off the list.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List changes that lost against another machine's; they are kept, and can be made again."""
+    """List changes that lost against another machine's; they are kept, and can be made again or dismissed.
+
+    ID is the change's operation, or the id of a memory with a single conflict, or the beginning of either.
+    """
     from bethink.sync import conflicts as kept
 
+    if sum((reapply is not None, dismiss is not None, every)) > 1:
+        raise InvalidInput("--reapply, --dismiss and --dismiss-all exclude each other.", hint="Give one of them.")
     with opened(None, embedder=False) as memories:
         if reapply is not None:
             memory = kept.reapply(memories, reapply)
             shown.json(shapes.memory(memory)) if as_json else shown.whole(memory)
             return
-        every = kept.listed(memories)
+        if dismiss is not None or every:
+            gone = kept.dismiss_all(memories) if dismiss is None else [kept.dismiss(memories, dismiss)]
+            if as_json:
+                shown.json({"action": "dismissed", "conflicts": gone})
+            else:
+                shown.say(f"{len(gone)} dismissed; `bethink history ID` still shows what lost.")
+            return
+        found = kept.listed(memories)
     if as_json:
-        shown.json({"conflicts": every})
+        shown.json({"conflicts": found})
         return
-    for one in every:
-        shown.say(f"{shown.short(one['memory'])}  {one['at'][:16]}  {shown.clean(one['client'] or '')}  {shown.clean(one['reason'])}")
-        for name, value in one["fields"].items():
-            shown.say(f"  {name}: {shown.clean(str(value))}")
-            if one["now"]:
-                shown.say(f"  {'now':>{len(name)}}: {shown.clean(str(one['now'].get(name)))}")
-    shown.say(f"{len(every)} conflicts." + (" `bethink conflicts --reapply ID` makes a change again." if every else ""))
+    for one in found:
+        _show_conflict(one)
+    again = " `bethink conflicts --reapply ID` makes a change again, `--dismiss ID` takes it off the list." if found else ""
+    shown.say(f"{len(found)} conflicts.{again}")
+
+
+def _show_conflict(one: Mapping[str, Any]) -> None:
+    shown.say(f"{shown.short(one['memory'])}  {one['at'][:16]}  {shown.clean(one['client'] or '')}  {shown.clean(one['reason'])}")
+    shown.say(f"  operation: {shown.clean(one['operation'])}")
+    now = one["now"] or {}
+    for name, value in one["fields"].items():
+        shown.say(f"  {name}: {shown.clean(str(value))}")
+        if name in now:
+            shown.say(f"  {'now':>{len(name)}}: {shown.clean(str(now[name]))}")
+    if now.get("deleted_at") and "deleted_at" not in one["fields"]:
+        shown.say(f"  now: deleted, {now['deleted_at'][:16]}; --reapply brings it back")
 
 
 def _run(settings: Settings, *, verify: bool, rebind: bool, yes: bool, as_json: bool) -> None:

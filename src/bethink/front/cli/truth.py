@@ -12,12 +12,14 @@ from bethink.front import fields, shapes
 from bethink.front.cli import shown
 from bethink.front.cli.asked import Category, Global, Id, Json, Project, Session, Since, Source, Task, Yes, opened, place
 from bethink.model import Revision
+from bethink.service.conflicts import in_words
 
 LinkType = Annotated[str, typer.Option("--type", help="supersedes, refines, supports, contradicts, depends_on, part_of, see_also, …")]
 From = Annotated[str, typer.Argument(metavar="FROM", help="Id of the memory that the link starts at.")]
 To = Annotated[str, typer.Argument(metavar="TO", help="Id of the memory that it leads to.")]
-#: Longest that is shown of a replaced value, in characters.
+#: Longest that is shown of a replaced value, and of a line about a conflict, in characters.
 _OLD = 70
+_LINE = 120
 
 
 def register(app: typer.Typer) -> None:
@@ -227,6 +229,8 @@ def _by(one: Revision) -> str:
 
 def _was(one: Revision) -> str:
     """What a change replaced, in short."""
+    if (told := in_words(one)) is not None:
+        return shown.clean("\n".join(line if len(line) <= _LINE else line[: _LINE - 1] + "…" for line in told.splitlines()))
     parts = []
     for name, value in one.before.items():
         if name not in ("content_hash", "updated_at", "version"):

@@ -168,7 +168,11 @@ def conflicts(desk: Desk, given: Json) -> Answer:
     from bethink.sync import conflicts as kept
 
     memories = desk.memories()
-    if id := given.get("reapply"):
+    if (id := given.get("dismiss")) is not None:
+        one = kept.dismiss(memories, id)
+        desk.wrote()
+        return Answer(f"Dismissed: {one['operation']}; the history keeps it.", {"action": "dismissed", "conflict": one})
+    if (id := given.get("reapply")) is not None:
         memory = kept.reapply(memories, id)
         desk.wrote()
         return Answer(f"Made again: {memory.id}, now version {memory.version}.", {"action": "reapplied", "memory": shapes.memory(memory)})
@@ -178,13 +182,15 @@ def conflicts(desk: Desk, given: Json) -> Answer:
     lines = []
     notes = []
     for number, one in enumerate(page, 1):
+        deleted = bool((one["now"] or {}).get("deleted_at"))
         lines.append(
-            f"{number}. {one['memory']}, {one['at'][:16]} on {one['client'] or 'unknown'}: {one['reason']}; {', '.join(one['fields'])}."
+            f"{number}. {one['memory']}, {one['at'][:16]} on {one['client'] or 'unknown'}: {one['reason']}; {', '.join(one['fields'])}. "
+            f"Operation {one['operation']}." + (" The memory is deleted." if deleted else "")
         )
         lost = one["fields"].get("content")
         if isinstance(lost, str) and one["now"] is not None:
             memory = memories.get(one["memory"])
-            notes += [memory, memory.with_(content=lost)]
+            notes += [*([] if deleted else [memory]), memory.with_(content=lost)]
     if not every:
         return Answer("No change was lost to another machine's.", shape)
     return Answer("\n".join([*lines, *(["What stands, then what lost:", quoted(notes, memories)] if notes else [])]), shape)
@@ -389,11 +395,12 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "memory_conflicts",
         "Conflicts",
-        "Changes that lost against another machine's, with what stands now; reapply makes one after all.",
+        "Changes that lost against another machine's, with what stands now; reapply makes one after all, dismiss takes it off the list.",
         conflicts,
         (
             Param("id", about="Only of this memory."),
-            Param("reapply", about="Id of a memory (or operation) whose last lost change shall be made again."),
+            Param("reapply", about="Operation (or id of a memory with one conflict) that shall be made again."),
+            Param("dismiss", about="The same, of what shall not be listed any more."),
             _LIMIT,
             _OFFSET,
         ),

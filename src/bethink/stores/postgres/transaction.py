@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,8 @@ from psycopg.types.json import Jsonb
 
 from bethink.errors import Conflict, Forbidden, VersionConflict
 from bethink.model import Access, Link, Memory, Revision, Scope
-from bethink.stores.base import TAKEN, Tombstone
+from bethink.rank import Found
+from bethink.stores.base import TAKEN, Plan, Tombstone
 from bethink.stores.postgres.connection import Connection
 from bethink.stores.postgres.rows import NAMES, SEARCHED, SELECT, link_of, memory_of, packed, revision_of, values_of
 from bethink.stores.where import Where, may_write, visible, writable
@@ -122,6 +124,12 @@ class PostgresTransaction:
             where.add(f"{column} IS NOT DISTINCT FROM {where.bind(value)}")
         row = self._db.execute(f"SELECT {SELECT} FROM memories m WHERE {where.sql} ORDER BY m.number LIMIT 1", where.values).fetchone()
         return memory_of(row) if row else None
+
+    def search(self, plan: Plan) -> Found:
+        # Late, as it names this module's dialect.
+        from bethink.stores.postgres import search
+
+        return search.search(self._db, self._access, replace(plan, vector=None, vector_to_come=None), search.Frequencies(), 0)
 
     def add_revision(self, revision: Revision) -> None:
         self._db.execute(

@@ -11,9 +11,9 @@ from typing import Any
 import apsw
 
 from bethink.errors import Forbidden
-from bethink.exchange import fields_of
+from bethink.exchange import fields_of, stored_also
 from bethink.ids import new_id
-from bethink.model import Link, Memory, Revision
+from bethink.model import TWIN, Link, Memory, Revision
 from bethink.stores.base import Change
 from bethink.stores.sqlite.rows import moment, packed, stamp
 
@@ -122,8 +122,8 @@ class SQLiteLog:
         payload = json.loads(row[1])
         if "revision" in payload:
             return
-        said = {name: getattr(revision, name) for name in ("op", "note", "client", "agent", "session")}
-        self._db.execute("UPDATE pending_ops SET payload = ? WHERE number = ?", (packed({**payload, "revision": said}), row[0]))
+        payload["revision"] = said_of(revision)
+        self._db.execute("UPDATE pending_ops SET payload = ? WHERE number = ?", (packed(payload), row[0]))
 
     def scrub(self, memory: Memory, names: Sequence[str]) -> None:
         """What waits to be sent of a memory says these fields as they stand now: it was sealed since."""
@@ -180,6 +180,7 @@ class SQLiteLog:
 
     def move(self, memory: str, into: str) -> None:
         self._db.execute("UPDATE revisions SET memory = ? WHERE memory = ?", (into, memory))
+        self._note_twin(memory, into)
         self._db.execute("UPDATE pending_ops SET memory = ? WHERE memory = ? AND op <> 'purge'", (into, memory))
         for end in ("source", "target"):
             self._db.execute(f"UPDATE OR IGNORE links SET {end} = ? WHERE {end} = ?", (into, memory))
@@ -188,6 +189,19 @@ class SQLiteLog:
             "UPDATE pending_ops SET payload = json_set(payload, '$.target', ?) "
             "WHERE op IN ('link', 'unlink') AND payload ->> '$.target' = ?",
             (into, memory),
+        )
+
+    def _note_twin(self, memory: str, into: str) -> None:
+        """The row goes; who made it and when stays in the heir's history."""
+        row = self._db.execute("SELECT owner, version, created_at, client, agent, session FROM memories WHERE id = ?", (memory,)).fetchone()
+        if row is None:
+            return
+        owner, version, created, *who = row
+        note = stored_also(memory, who[0], moment(created) or datetime.now(UTC))
+        self._db.execute(
+            "INSERT INTO revisions (memory, owner, version, at, op, before, actor, client, agent, session, note) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (into, owner, version, stamp(datetime.now(UTC)), TWIN, packed({}), owner, *who, note),
         )
 
     def drop(self, memory: str) -> None:
@@ -253,6 +267,11 @@ class SQLiteLog:
 
     def ids_of(self, owner: str) -> list[str]:
         return [row[0] for row in self._db.execute("SELECT id FROM memories WHERE owner = ? ORDER BY key", (owner,))]
+
+
+def said_of(revision: Revision) -> dict[str, Any]:
+    """What a change says of who made it and why."""
+    return {name: getattr(revision, name) for name in ("op", "note", "client", "agent", "session")}
 
 
 def _change(row: tuple[Any, ...]) -> Change:

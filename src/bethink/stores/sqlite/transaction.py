@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +13,10 @@ import apsw
 
 from bethink import exchange, text
 from bethink.errors import Conflict, Forbidden, VersionConflict
-from bethink.model import Access, Link, Memory, Revision, Scope
-from bethink.stores.base import TAKEN, Tombstone
-from bethink.stores.sqlite.replica import SQLiteLog
+from bethink.model import SETTLING, Access, Link, Memory, Revision, Scope
+from bethink.rank import Found
+from bethink.stores.base import TAKEN, Plan, Tombstone
+from bethink.stores.sqlite.replica import SQLiteLog, said_of
 from bethink.stores.sqlite.rows import NAMES, SELECT, link_of, memory_of, packed, revision_of, stamp, values_of
 from bethink.stores.sqlite.vectors import WINDOWS, forget_vectors, place_vectors, scope_number
 from bethink.stores.where import Where, may_write, visible, writable
@@ -149,6 +151,13 @@ class SQLiteTransaction:
         row = self._db.execute(sql, where.values).fetchone()
         return memory_of(row) if row else None
 
+    def search(self, plan: Plan) -> Found:
+        # Late, as it names this module's dialect.
+        from bethink.stores.sqlite import bits, search
+
+        plan = replace(plan, vector=None, vector_to_come=None)
+        return search.search(self._db, self._access, plan, search.Frequencies(), bits.Signs())
+
     def add_revision(self, revision: Revision) -> None:
         self._key(revision.memory)
         self._db.execute(
@@ -167,8 +176,18 @@ class SQLiteTransaction:
                 revision.note,
             ),
         )
-        if self._logged and self._replicated is not None:
+        if not self._logged or self._replicated is None:
+            return
+        if revision.op in SETTLING:
+            self._log_word(revision)
+        else:
             self.log.annotate(revision)
+
+    def _log_word(self, revision: Revision) -> None:
+        """What is said of a conflict is an edit of nothing: a server from before takes it for that."""
+        owner = self._db.execute("SELECT owner FROM memories WHERE id = ?", (revision.memory,)).get
+        if self._logs(owner):
+            self.log.add(revision.memory, owner, "edit", {"fields": {}, "at": revision.at.isoformat(), "revision": said_of(revision)})
 
     def add_link(self, link: Link) -> bool:
         self._key(link.source)
