@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bethink.seal.chain import Chain
     from bethink.service.context import Briefing
     from bethink.service.core import Limits, Writer
+    from bethink.service.lending import Fate
     from bethink.service.memories import Memories
     from bethink.service.reading import Reading
     from bethink.service.sealing import LazySeal
@@ -74,6 +75,7 @@ def open_memories(
     )
     if is_replica(settings):
         memories.elsewhere = lambda id: peer_of(settings).secret(id)
+        memories.carry = lambda operation: _carried(settings, operation)
     return memories
 
 
@@ -173,6 +175,17 @@ def peer_of(settings: Settings) -> HttpPeer:
     from bethink.sync.http import HttpPeer
 
     return HttpPeer(settings["MEMORY_API_URL"], settings["MEMORY_API_KEY"], client=settings.client)
+
+
+def _carried(settings: Settings, operation: str) -> Fate:
+    """Sends one change of the log now, and what waits before it; what became of it."""
+    from contextlib import closing
+
+    from bethink.sync.errand import carried
+
+    replica = replica_of(settings)
+    with closing(replica.store), closing(peer_of(settings)) as peer:
+        return carried(replica, peer, operation)
 
 
 def sync_status_file(settings: Settings) -> Path:

@@ -17,6 +17,7 @@ from bethink.seal.vault import VaultSettings
 from bethink.service.conflicts import open_conflicts
 from bethink.service.core import Writer
 from bethink.service.feeding import Feeding
+from bethink.service.lending import Fate
 from bethink.service.memories import Memories
 from bethink.service.people import SCOPES, People, Principal
 from bethink.service.sealing import LazySeal
@@ -55,9 +56,12 @@ class Server:
         self.clock = Clock()
         self.store = store or SQLiteStore(folder / "server.db")
         self.seal = seal_in(folder, key, vault)
+        self.people: People | None = None
 
     def memories(self, user: str = "ann", access: Access | None = None) -> Memories:
-        return Memories(self.store, access or Access.local(user), seal=self.seal, clock=self.clock, writer=Writer("server"))
+        made = Memories(self.store, access or Access.local(user), seal=self.seal, clock=self.clock, writer=Writer("server"))
+        made.people = self.people
+        return made
 
     def serving(self, user: str = "ann", access: Callable[[], Access] | None = None) -> Callable[[], Feeding]:
         return lambda: Feeding.of(self.memories(user, access() if access else None))
@@ -68,7 +72,7 @@ class Server:
 
 def crowd(server: Server) -> tuple[People, Callable[[], None]]:
     """Ann, Bob and a space of Ann's; and what lets Bob in."""
-    people = People(server.store, known=("ann", "bob"), clock=server.clock)
+    people = server.people = People(server.store, known=("ann", "bob"), clock=server.clock)
     people.add_space("team", "ann")
 
     def let_in() -> None:
@@ -123,7 +127,13 @@ class Machine:
     def memories(self) -> Memories:
         access, readonly = self.replica.access, (self.replica.binding or {}).get("readonly", ())
         access = replace(access, writable=tuple(owner for owner in access.writable if owner not in readonly))
-        return Memories(self.store, access, seal=self.seal, clock=self.clock, writer=Writer(self.name))
+        made = Memories(self.store, access, seal=self.seal, clock=self.clock, writer=Writer(self.name))
+        made.carry = self.carry
+        return made
+
+    def carry(self, operation: str) -> Fate:
+        """What is lent waits for the next round."""
+        return Fate({}, "the next round")
 
     def say(self, content: str, **fields: Any) -> Memory:
         return self.memories.remember(Draft(content, verbatim=True, **fields)).memory

@@ -240,7 +240,10 @@ def member(one: Member) -> Json:
 
 
 def grant(one: Grant) -> Json:
-    return {"owner": one.owner, "kind": one.kind, "value": one.value, "to": one.grantee, "permission": one.permission}
+    shape: Json = {"owner": one.owner, "kind": one.kind, "value": one.value, "to": one.grantee, "permission": one.permission}
+    # A machine that keeps a copy may not reach its server now.
+    waits = getattr(one, "waits", "")
+    return {**shape, "waits": waits} if waits else shape
 
 
 def error(problem: BethinkError) -> Json:

@@ -15,6 +15,8 @@ from bethink.errors import BethinkError, Forbidden, InvalidInput, NotFound, Seal
 from bethink.model import CONFLICT, LINK_TYPES, SETTLING, STATUSES, TRUSTS, TWIN, Memory, Revision, category_of, one_of
 from bethink.service import conflicts, drafts
 from bethink.service.core import Writer
+from bethink.service.lending import OPS as LOANS
+from bethink.service.loans import Loans, Unlent
 from bethink.service.placing import Placing, Unprepared
 from bethink.service.sealing import redacted
 from bethink.service.writing import Writing
@@ -71,7 +73,7 @@ class Sent:
 
 
 _NO_KEY = "Give both sides the same MEMORY_ENCRYPTION_KEY or the same Vault."
-_OPS = frozenset(("store", "edit", "purge", "link", "unlink", "secret"))
+_OPS = frozenset(("store", "edit", "purge", "link", "unlink", "secret")) | LOANS
 #: Versions from … to, both included.
 Spans = list[list[int]]
 
@@ -91,7 +93,7 @@ class _Outcome:
     differs: bool = True
 
 
-class Replicating(Writing):
+class Replicating(Loans):
     """Applies what replicas send. Made for one request; its writer is whoever made the change."""
 
     #: Operation of the change that is being made, and what is known of the place of its secret.
@@ -100,7 +102,7 @@ class Replicating(Writing):
     @classmethod
     def of(cls, memories: Writing) -> Self:
         """The same memories with the replicas' side."""
-        return cls(
+        made = cls(
             memories.store,
             memories.access,
             embedder=None,
@@ -109,6 +111,8 @@ class Replicating(Writing):
             limits=memories.limits,
             clock=memories.now,
         )
+        made.people = getattr(memories, "people", None)
+        return made
 
     def apply(self, changes: Iterable[Any]) -> list[dict[str, Any]]:
         """Makes each change, in order, unless it was made before; one answer for each.
@@ -152,6 +156,10 @@ class Replicating(Writing):
                 if not left:
                     raise VersionConflict() from None
                 self._placing(change).prepare(wanted)
+            except Unlent as loan:
+                if not left:
+                    raise VersionConflict() from None
+                self.make_loan(change, loan.memory)
         raise AssertionError("unreachable")
 
     def _once(self, change: Sent) -> dict[str, Any]:
@@ -200,6 +208,7 @@ class Replicating(Writing):
         answer: dict[str, Any] = {"operation": change.operation, "result": outcome.result, "id": outcome.id}
         if outcome.lost:
             answer["lost"] = outcome.lost
+        answer |= self.taken(change)
         now = tx.get(outcome.id)
         if now is None:
             return {**answer, "result": "gone"}
@@ -229,6 +238,10 @@ class Replicating(Writing):
                 return self._edit(tx, change, memory, own)
             case "link" | "unlink":
                 return self._edge(tx, change, memory, own)
+            case "share" | "unshare":
+                self.must_be_lent(change, memory)
+                # The memory is as it was: who changes it next knows what was known before.
+                return _Outcome("applied", memory.id, own=own, floor=change.base)
             case _:
                 return self._secret(tx, change, memory, own)
 

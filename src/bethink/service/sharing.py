@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bethink import text
-from bethink.errors import Conflict, Forbidden, InvalidInput, NotFound
-from bethink.model import Grant
+from bethink.errors import Conflict, Forbidden, InvalidInput
+from bethink.model import Grant, Memory
+from bethink.service.lending import Carry, Lender, not_shared
 from bethink.service.people import SPACE, Member, People
 from bethink.service.sealing import Sealing
+from bethink.stores.base import ReplicaStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Sharing(Sealing):
 
     #: Of the server, where there is one; else made from the store.
     people: People | None = None
+    #: Where this store is a replica: sends a change of its log now, and says what became of it.
+    carry: Carry | None = None
 
     def share(
         self, to: str, *, id: str | None = None, tag: str | None = None, project: str | None = None, permission: str = "read"
@@ -35,7 +39,10 @@ class Sharing(Sealing):
             NotFound: no such memory, user or space, or the memory is forgotten.
             InvalidInput: not exactly one of id, tag and project is named.
             Forbidden: it belongs to somebody else.
+            PeerError: this is a replica, and its server does not take it as it is.
         """
+        if (lender := self._lender(id, tag, project)) is not None:
+            return lender.share(self._mine(str(id)), to, permission)
         people = self._may_share()
         kind, value = self._what(id, tag, project)
         if kind == "memory":
@@ -48,13 +55,15 @@ class Sharing(Sealing):
         Raises:
             NotFound: it is not lent.
         """
+        if (lender := self._lender(id, tag, project)) is not None:
+            return lender.unshare(self._mine(str(id)), to)
         people = self._may_share()
         kind, value = self._what(id, tag, project)
         me = self.access.principal
         lent = [one for one in people.grants(owner=me) if (one.kind, one.value) == (kind, value) and to in (None, one.grantee)]
         done = [one for one in lent if people.unshare(me, kind, value, one.grantee)]
         if not done:
-            raise NotFound(f"This {kind} is not shared{f' with {to}' if to else ''}.", hint="`bethink share --list` shows what you share.")
+            raise not_shared(kind, to)
         return done
 
     def shared(self) -> Shared:
@@ -120,9 +129,18 @@ class Sharing(Sealing):
             return kind, self._projects_named(value)[0]
         if kind == "tag":
             return kind, value
-        memory = self.get(value)
+        return kind, self._mine(value).id
+
+    def _mine(self, id: str) -> Memory:
+        memory = self.get(text.checked(id, "memory"))
         if memory.owner != self.access.principal:
             raise Forbidden(
                 f"The memory {memory.id} is of {memory.owner}: only its owner can share it.", hint="`bethink show ID` shows whose it is."
             )
-        return kind, memory.id
+        return memory
+
+    def _lender(self, id: str | None, tag: str | None, project: str | None) -> Lender | None:
+        """Where this is a replica: what puts a loan of a single memory into its log."""
+        if self.carry is None or not id or tag or project or not isinstance(self.store, ReplicaStore):
+            return None
+        return Lender(self.store, self.access, self.carry)

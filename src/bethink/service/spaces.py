@@ -141,39 +141,66 @@ class Spaces:
             NotFound: no such user, or you are in no such space.
             InvalidInput: to yourself, or of an unknown kind.
         """
-        one_of(kind, GRANTED, "kind of grant")
-        one_of(permission, PERMISSIONS, "permission")
-        if grantee == owner:
-            raise InvalidInput("It is yours already.", hint="Name somebody else.")
         grant = Grant(owner, kind, value, grantee, permission)
         with self._writing() as tx:
-            pair = [each for each in tx.states("grant").values() if (each["owner"], each["grantee"]) == (owner, grantee)]
-            if len(pair) >= MOST_GRANTS and grant_key(grant) not in map(_key_of, pair):
-                raise Conflict(f"{MOST_GRANTS} things are shared with {grantee} already.", hint="Share a tag or a project, or use a space.")
-            if grantee.startswith(SPACE):
-                space = grantee.removeprefix(SPACE)
-                if owner not in _members(tx, space):
-                    raise no_space(space)
-            else:
-                self._must_be_somebody(tx, grantee)
-            tx.state_put("grant", grant_key(grant), grant_value(grant))
-            tx.append_audit(self._now(), owner, "share", grantee, {"kind": kind, "permission": permission})
+            self._lend(tx, grant)
         return grant
 
     def unshare(self, owner: str, kind: str, value: str, grantee: str) -> bool:
         """Takes a grant back; False when there was none."""
-        key = grant_key(Grant(owner, kind, value, grantee))
         with self._writing() as tx:
-            if tx.state_get("grant", key) is None:
-                return False
-            tx.state_put("grant", key, None)
-            tx.append_audit(self._now(), owner, "unshare", grantee, {"kind": kind})
-        return True
+            return self._take_back(tx, Grant(owner, kind, value, grantee))
+
+    def once(self, operation: str, grant: Grant, *, back: bool = False) -> list[Grant]:
+        """Makes a grant or takes it back (without a name: from all), unless this operation did so before; what that was.
+
+        Raises:
+            As `share`.
+        """
+        with self._writing() as tx:
+            done = tx.answer_of(SYSTEM, operation)
+            if done is not None:
+                return [Grant(**value) for value in done["grants"]]
+            wanted = [grant]
+            if back and not grant.grantee:
+                every = [Grant(**value) for value in tx.states("grant").values()]
+                wanted = [one for one in every if (one.owner, one.kind, one.value) == (grant.owner, grant.kind, grant.value)]
+            if back:
+                wanted = [one for one in wanted if self._take_back(tx, one)]
+            else:
+                self._lend(tx, grant)
+            tx.put_answer(SYSTEM, operation, {"grants": [grant_value(one) for one in wanted]})
+        return wanted
 
     def grants(self, *, owner: str | None = None, grantee: str | None = None) -> list[Grant]:
         """What was lent, by whom or to whom."""
         every = (Grant(**value) for value in self._all("grant").values())
         return [grant for grant in every if owner in (None, grant.owner) and grantee in (None, grant.grantee)]
+
+    def _lend(self, tx: Transaction, grant: Grant) -> None:
+        one_of(grant.kind, GRANTED, "kind of grant")
+        one_of(grant.permission, PERMISSIONS, "permission")
+        owner, grantee = grant.owner, grant.grantee
+        if grantee == owner:
+            raise InvalidInput("It is yours already.", hint="Name somebody else.")
+        pair = [each for each in tx.states("grant").values() if (each["owner"], each["grantee"]) == (owner, grantee)]
+        if len(pair) >= MOST_GRANTS and grant_key(grant) not in map(_key_of, pair):
+            raise Conflict(f"{MOST_GRANTS} things are shared with {grantee} already.", hint="Share a tag or a project, or use a space.")
+        if grantee.startswith(SPACE):
+            space = grantee.removeprefix(SPACE)
+            if owner not in _members(tx, space):
+                raise no_space(space)
+        else:
+            self._must_be_somebody(tx, grantee)
+        tx.state_put("grant", grant_key(grant), grant_value(grant))
+        tx.append_audit(self._now(), owner, "share", grantee, {"kind": grant.kind, "permission": grant.permission})
+
+    def _take_back(self, tx: Transaction, grant: Grant) -> bool:
+        if tx.state_get("grant", grant_key(grant)) is None:
+            return False
+        tx.state_put("grant", grant_key(grant), None)
+        tx.append_audit(self._now(), grant.owner, "unshare", grant.grantee, {"kind": grant.kind})
+        return True
 
     def _all(self, namespace: str) -> dict[str, dict[str, Any]]:
         return self._store.state(self._access, namespace)

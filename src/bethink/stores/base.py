@@ -86,7 +86,7 @@ class AuditEntry:
 class Change:
     """One entry of the log that a replica sends: what was done to a memory, and on top of which version.
 
-    `op` is store, edit, purge, link, unlink or secret. A `payload` of None means the memory as it is when it is sent.
+    `op` is store, edit, purge, link, unlink, secret, share or unshare. A `payload` of None means the memory as it is when it is sent.
     """
 
     number: int
@@ -405,6 +405,10 @@ class Log(Protocol):
 
     def settle(self, operation: str) -> None:
         """The server has it."""
+        ...
+
+    def withdraw(self, operation: str) -> None:
+        """It is not to be made; what follows it follows what was before it."""
         ...
 
     def refuse(self, operation: str, reason: Mapping[str, Any]) -> None: ...

@@ -10,6 +10,7 @@ from bethink import exchange
 from bethink.errors import BethinkError, InvalidInput, PeerError
 from bethink.model import Access, Memory, Revision
 from bethink.service.core import utc_now
+from bethink.service.lending import OPS
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
 from bethink.sync import conflicts, merge, ties, twins
 from bethink.sync.peer import Json
@@ -413,8 +414,9 @@ class Replica:
         if any(one.op == "store" for one in tx.log.pending(change.memory)):
             # It failed on its way and is sent again as it was; what was changed since follows it.
             return
-        tx.log.settle(change.operation)
-        memory = tx.get(change.memory)
+        # A loan is nowhere but in the log.
+        if (memory := tx.get(change.memory)) is None or change.op not in OPS:
+            tx.log.settle(change.operation)
         if memory is None:
             return
         tx.log.unknow(memory.id)

@@ -134,3 +134,46 @@ class TestOnTheServer:
         assert run("spaces", "leave", "team").exit_code == 0
         monkeypatch.setenv("MEMORY_API_URL", "http://127.0.0.1:9")
         assert run("spaces", "list").exit_code == 3
+
+    def test_a_memory_that_is_here_is_lent_through_the_log(
+        self, run: Run, add: Add, server: Serving, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MEMORY_API_URL", server.url)
+        monkeypatch.setenv("MEMORY_API_KEY", "ann-" + "k" * 20)
+        assert run("sync").exit_code == 0
+        id = add("the port is 5433")
+        told = run("share", id[:13], "--with", "boss")
+        assert told.exit_code == 0 and told.stdout == "Shared with boss.\n"
+        # A wrong name is told at once, and nothing of it waits.
+        wrong = run("share", id, "--with", "boos", "--json")
+        assert wrong.exit_code == 1 and json.loads(wrong.stdout)["code"] == "NotFound"
+        assert answered(run("sync", "--status", "--json"))["refused"] == 0
+        assert answered(run("unshare", id, "--json")) == {
+            "action": "unshared",
+            "taken": [{"owner": "ann", "kind": "memory", "value": id, "to": "boss", "permission": "read"}],
+        }
+        assert run("unshare", id).exit_code == 1
+
+    def test_what_is_lent_while_the_server_is_away(self, run: Run, add: Add, server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MEMORY_API_KEY", "ann-" + "k" * 20)
+        monkeypatch.setenv("MEMORY_API_URL", server.url)
+        assert run("sync").exit_code == 0
+        server.stop()
+        id = add("the port is 5433", "-t", "net")
+        told = run("share", id, "--with", "boss", "--with", "boos")
+        assert told.exit_code == 0 and told.stdout.count("when it can be sent") == 2 and "sync --status" in told.stdout
+        (waits,) = answered(run("share", id, "--with", "boss", "--write", "--json"))["shared"]
+        assert (waits["to"], waits["permission"]) == ("boss", "write") and "cannot be reached" in waits["waits"]
+        # What the server alone knows is not kept for later, and that is said.
+        for command in (["share", "--tag", "net", "--with", "boss"], ["unshare", "--tag", "net"], ["spaces", "create", "team"]):
+            failed = run(*command)
+            assert failed.exit_code == 3 and "Nothing was changed" in failed.stderr and "sent later" not in failed.stderr
+        assert "ask again" in run("share", "--list").stderr
+        server.start()
+        assert run("sync").exit_code == 1
+        assert "not sent: share" in (status := run("sync", "--status").stdout) and "boos" in status
+        given = answered(run("share", "--list", "--json"))["given"]
+        assert [(one["value"], one["to"], one["permission"]) for one in given] == [(id, "boss", "write")]
+        # Taking back what was refused ends it.
+        assert run("unshare", id, "--with", "boos").exit_code == 0
+        assert run("sync").exit_code == 0

@@ -13,6 +13,7 @@ from mcp_types import CallToolResult
 from bethink.front.mcp import server, toolsets
 from bethink.front.mcp.desk import Desk
 from bethink.model import Draft
+from bethink.service.lending import Fate
 from bethink.service.people import People, Principal
 
 
@@ -88,5 +89,13 @@ def test_a_replica_leaves_that_to_its_server(desk: Desk) -> None:
     memories = desk.memories()
     stored = memories.remember(Draft("The port is 5433")).memory
     memories.elsewhere = lambda id: {"secrets": {}}
-    refused = ask(desk, "memory_share", to="bob", id=stored.id)
+    refused = ask(desk, "memory_share", to="bob", tag="net")
     assert refused.is_error and "server" in said(refused)
+    # A single memory of its own is lent through the log; what became of that is said.
+    fates = [Fate({}, "The server is away."), Fate({"result": "applied"}), Fate({}, "", {"code": "NotFound", "message": "No user 'bob'."})]
+    memories.carry = lambda operation: fates.pop(0)
+    waits = ask(desk, "memory_share", to="bob", id=stored.id)
+    assert data(waits)["waits"] and "Will be shared" in said(waits)
+    assert data(ask(desk, "memory_share", to="bob", id=stored.id))["action"] == "shared"
+    refused = ask(desk, "memory_share", to="bob", id=stored.id)
+    assert refused.is_error and "No user" in said(refused)

@@ -15,7 +15,7 @@ from bethink.seal.chain import Chain, build
 from bethink.seal.shared import SharedKeys
 from bethink.service.sealing import LazySeal
 from bethink.sync.secrets import keys_of
-from kit.replicas import Machine, Server
+from kit.replicas import Machine, Server, access_of, crowd
 
 #: The keys that the secrets in `secrets.json` were sealed with: of the settings, and of a Vault.
 KEY, SHARED = "11" * 32, "22" * 32
@@ -41,6 +41,23 @@ def test_the_changes_of_an_old_client_are_made(tmp_path: Path) -> None:
         for answer, golden in zip(answers, call["answered"]["answers"], strict=True):
             assert answer["result"] == golden["result"]
             assert golden.keys() <= answer.keys()
+
+
+def test_what_an_old_client_lends_is_lent(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    people, let_in = crowd(server)
+    let_in()
+    for call in calls("loans"):
+        (changes,) = call["asked"]
+        answers = server.serving("ann", access_of(people, "ann"))().push({"protocol": 1, "changes": changes})["answers"]
+        for answer, golden in zip(answers, call["answered"]["answers"], strict=True):
+            assert (answer["result"], answer.get("code"), answer.get("taken")) == (
+                golden["result"],
+                golden.get("code"),
+                golden.get("taken"),
+            )
+            assert golden.keys() <= answer.keys()
+    assert people.grants() == []
 
 
 @pytest.mark.parametrize("name", ["hello", "changes", "fetch", "digest"])

@@ -24,6 +24,7 @@ from bethink.model import Access, Changes
 from bethink.service.people import SCOPES, People, Principal
 from bethink.sync import conflicts
 from bethink.sync.peer import Json, Peer, RequestFailed, Unreachable
+from kit.loans import Loans
 from kit.replicas import Machine, Server, differences, everything, opened
 
 KEY = "11" * 32
@@ -166,7 +167,8 @@ class Replication(RuleBasedStateMachine):
                 self._say(machine, self._word(), owner)
 
     def _gather(self) -> None:
-        self.people = People(self.server.store, known=USERS, clock=self.server.clock)
+        self.people = self.server.people = People(self.server.store, known=USERS, clock=self.server.clock)
+        self.loans = Loans(self.server, self.people)
         self.people.add_space("team", "ann")
         self._join("writer")
 
@@ -307,7 +309,7 @@ class Replication(RuleBasedStateMachine):
     @precondition(lambda self: self.crowd)
     @rule(owner=st.sampled_from(USERS), which=NUMBER, space=st.booleans(), back=st.booleans())
     def lend(self, owner: str, which: int, space: bool, back: bool) -> None:
-        """A single memory is lent, or taken back; replicas hold none of it, whoever may read it at the server."""
+        """A single memory is lent, or taken back, by a machine that holds it; replicas of others hold none of it."""
         self._machine(0)
         ids = sorted(id for id, whose in self.owner.items() if whose == owner)
         to = TEAM if space else USERS[owner == "ann"]
@@ -315,10 +317,7 @@ class Replication(RuleBasedStateMachine):
             return
         id = ids[which % len(ids)]
         with suppress(*NOT_NOW):
-            if back:
-                self.people.unshare(owner, "memory", id, to)
-            else:
-                self.people.share(owner, "memory", id, to)
+            self.loans.lend(self.machines, owner, id, to, back=back)
         self._look()
 
     @precondition(lambda self: self.crowd)
@@ -403,11 +402,14 @@ class Replication(RuleBasedStateMachine):
         server = everything(self.server.store, every, own="ann")
         assert all(shape["version"] >= 1 for shape in server.values())
         self._nothing_lost(server, every, unsent)
+        if self.crowd:
+            self.loans.judge(self.machines, self.purged)
 
     def _held(self, machine: Machine) -> set[str]:
         """Memories with changes that stay on a machine; only somebody who may not write in the space any more has some."""
         log = machine.store.log
-        stays = [change for id in log.waiting() for change in log.pending(id)]
+        # What was forgotten, and who left the space, lends nothing there: that is refused and shown.
+        stays = [each for id in log.waiting() for each in log.pending(id) if each.op != "share" or each.refused is None]
         if machine.principal == "bob" and self.role != "writer":
             # An edge may end at what stays.
             assert all(change.owner == TEAM or change.op == "link" for change in stays), stays

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import typer
 
-from bethink.errors import InvalidInput
+from bethink.errors import InvalidInput, NotFound, PeerError
 from bethink.front import fields, shapes
 from bethink.front.cli import shown
 from bethink.front.cli.asked import Json, opened, settings_of
@@ -32,6 +32,8 @@ As = Annotated[str | None, typer.Option("--as", metavar="USER", help="Do it as t
 Tag = Annotated[str | None, typer.Option("--tag", "-t", help="Everything with this tag.")]
 Whole = Annotated[str | None, typer.Option("--project", "-p", metavar="PROJECT", help="Everything of this project.")]
 One = Annotated[str | None, typer.Argument(metavar="[ID]", help="One memory, by its id or the beginning of it.")]
+_ASK_AGAIN = "The server alone knows this: ask again when it can be reached."
+_NOT_DONE = "Nothing was changed or kept for later: try again when the server can be reached."
 _ONCE = "The key is shown this once:"
 
 
@@ -232,16 +234,17 @@ def share(
     permission = "write" if write else "read"
     what = {"id": id, "tag": tag, "project": project}
     made = [
-        _asked(
+        _lent(
             user,
             lambda memories, one=one: shapes.grant(memories.share(one, **what, permission=permission)),  # type: ignore[misc]  # mypy does not infer a lambda's default
-            "POST",
             "/api/share",
             {**what, "to": one, "permission": permission},
         )
         for one in to
     ]
-    _said({"shared": made}, f"Shared with {', '.join(to)}.", as_json)
+    there = [one["to"] for one in made if "waits" not in one]
+    _said({"shared": made}, f"Shared with {', '.join(there)}." if there else "", as_json)
+    _waits([one for one in made if "waits" in one], "Will be shared with", as_json)
 
 
 def unshare(
@@ -258,8 +261,10 @@ def unshare(
     def here(memories: Memories) -> Shape:
         return {"action": "unshared", "taken": [shapes.grant(one) for one in memories.unshare(to, **what)]}
 
-    done = _asked(user, here, "POST", "/api/unshare", {**what, "to": to})
-    _said(done, f"No longer shared with {', '.join(one['to'] for one in done['taken'])}.", as_json)
+    done = _lent(user, here, "/api/unshare", {**what, "to": to})
+    there = [one["to"] or "anybody" for one in done["taken"] if "waits" not in one]
+    _said(done, f"No longer shared with {', '.join(there)}." if there else "", as_json)
+    _waits([one for one in done["taken"] if "waits" in one], "Will be taken back from", as_json)
 
 
 def _shares(user: str | None, as_json: bool) -> None:
@@ -309,6 +314,23 @@ def _asked(user: str | None, here: Callable[[Memories], Shape], method: str, pat
         return here(memories)
 
 
+def _lent(user: str | None, here: Callable[[Memories], Shape], path: str, body: Shape) -> Shape:
+    """As `_asked`. A single memory that this machine holds is lent through its log, which needs no server now."""
+    if body["id"] and user is None and settings_of().mode == "hybrid":
+        with opened(embedder=False) as memories:
+            if _holds(memories, body["id"]):
+                return here(memories)
+    return _asked(user, here, "POST", path, body)
+
+
+def _holds(memories: Memories, id: str) -> bool:
+    try:
+        memories.get(id)
+    except NotFound:
+        return False
+    return True
+
+
 def _users(here: Callable[[People, Memories], Shape], method: str, path: str, body: Shape | None = None) -> Shape:
     if _remote():
         return _of_server(method, path, body)
@@ -321,7 +343,15 @@ def _of_server(method: str, path: str, body: Shape | None) -> Shape:
 
     sent = None if body is None else {name: value for name, value in body.items() if value is not None}
     with closing(wire.peer_of(settings_of())) as peer:
-        return peer.rest(method, path, sent)
+        try:
+            return peer.rest(method, path, sent)
+        except PeerError as error:
+            # Of this nothing is kept here.
+            if error.hint == PeerError.default_hint:
+                error.hint = _ASK_AGAIN if method == "GET" else _NOT_DONE
+            elif error.code == "Unauthorized":
+                error.hint = "Check MEMORY_API_KEY; then try again."
+            raise
 
 
 def _people(memories: Memories) -> People:
@@ -348,8 +378,14 @@ def _key_shown(made: Shape, as_json: bool) -> None:
 def _said(shape: Shape, sentence: str, as_json: bool) -> None:
     if as_json:
         shown.json(shape)
-    else:
+    elif sentence:
         shown.say(shown.clean(sentence))
+
+
+def _waits(loans: list[Shape], will: str, as_json: bool) -> None:
+    """Says of loans that the server does not have yet that they are sent later, and why."""
+    for one in [] if as_json else loans:
+        shown.say(shown.clean(f"{will} {one['to'] or 'everybody'} when it can be sent. {one['waits']} `bethink sync --status` shows it."))
 
 
 def _state(member: Shape) -> str:

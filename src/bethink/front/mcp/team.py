@@ -23,12 +23,18 @@ def share(desk: Desk, given: Json) -> Answer:
     made = desk.memories().share(
         given["to"], id=given.get("id"), tag=given.get("tag"), project=given.get("project"), permission=given["permission"]
     )
-    return Answer(f"Shared: {_said(made)}", {"action": "shared", **shapes.grant(made)})
+    shape = shapes.grant(made)
+    waits = shape.get("waits")
+    said = f"Will be shared when it can be sent ({waits})" if waits else "Shared"
+    return Answer(f"{said}: {_said(made)}", {"action": "waits" if waits else "shared", **shape})
 
 
 def unshare(desk: Desk, given: Json) -> Answer:
     taken = desk.memories().unshare(given.get("to"), id=given.get("id"), tag=given.get("tag"), project=given.get("project"))
-    return Answer("No longer shared:\n" + _lines(taken), {"action": "unshared", "taken": [shapes.grant(one) for one in taken]})
+    shape = [shapes.grant(one) for one in taken]
+    waits = next((one["waits"] for one in shape if "waits" in one), "")
+    said = f"Will be taken back when it can be sent ({waits})" if waits else "No longer shared"
+    return Answer(f"{said}:\n{_lines(taken)}", {"action": "waits" if waits else "unshared", "taken": shape})
 
 
 def shared(desk: Desk, given: Json) -> Answer:
@@ -74,7 +80,7 @@ def _done(action: str, shape: Json) -> Json:
 
 
 def _said(one: Grant) -> str:
-    return f"{one.kind} {one.value} of {one.owner} with {one.grantee} ({one.permission})"
+    return f"{one.kind} {one.value} of {one.owner} with {one.grantee or 'anybody'} ({one.permission})"
 
 
 def _lines(many: Iterable[Grant]) -> str:

@@ -144,6 +144,12 @@ class SQLiteLog:
     def settle(self, operation: str) -> None:
         self._db.execute("DELETE FROM pending_ops WHERE operation = ?", (operation,))
 
+    def withdraw(self, operation: str) -> None:
+        self._db.execute(
+            "UPDATE pending_ops SET previous = (SELECT previous FROM pending_ops WHERE operation = ?1) WHERE previous = ?1", (operation,)
+        )
+        self.settle(operation)
+
     def refuse(self, operation: str, reason: Mapping[str, Any]) -> None:
         self._db.execute("UPDATE pending_ops SET refused = ?, tries = tries + 1 WHERE operation = ?", (packed(reason), operation))
 
