@@ -240,6 +240,7 @@ def _sync(report: Report, settings: Settings) -> str:
     """The mode, and what the server does not have."""
     from bethink import wire
     from bethink.sync.status import standing
+    from bethink.sync.waiting import READ_ONLY
 
     if settings["DATABASE_URL"]:
         return "local: the store is the team's own database"
@@ -248,18 +249,23 @@ def _sync(report: Report, settings: Settings) -> str:
         found = standing(replica, wire.sync_status_file(settings), is_on=wire.is_replica(settings), now=datetime.now(UTC))
     finally:
         replica.store.close()
-    names = ("mode", "server", "pending", "refused", "conflicts", "lag_seconds", "last_ok", "last_error")
+    names = ("mode", "server", "pending", "refused", "waiting", "conflicts", "lag_seconds", "last_ok", "last_error")
     report.facts["sync"] = {name: found[name] for name in names}
     if found["mode"] == "local" and not found["server"]:
         return "local: nothing leaves this machine"
     said = f"{found['mode']}, {found['server'] or settings['MEMORY_API_URL']}: {found['pending']:,} wait, {found['refused']:,} refused"
     if found["refused"]:
         raise PeerError(f"{said}.", hint="`bethink sync --status` says why; editing such a memory sends it again.")
+    held = found["waiting"] if found["mode"] == "hybrid" else []
+    for one in held:
+        if one["code"] == READ_ONLY:
+            raise PeerError(f"{said}. {one['message']}", hint=one["hint"])
     error = found["last_error"]
     if error and error["code"] in ("Unauthorized", "WrongServer") and found["mode"] == "hybrid":
         raise PeerError(f"{said}. {error['message']}", hint=error["hint"])
     lost = f", {found['conflicts']:,} conflicts (`bethink conflicts`)" if found["conflicts"] else ""
-    return f"{said}{lost}; last round {found['last_ok'] or 'never'}" + (f"; {error['message']}" if error else "")
+    reasons = "".join(sorted({f" ({one['message']} {one['hint']})" for one in held}))
+    return f"{said}{reasons}{lost}; last round {found['last_ok'] or 'never'}" + (f"; {error['message']}" if error else "")
 
 
 def _server(report: Report, settings: Settings) -> str:
