@@ -24,6 +24,8 @@ class Setting(NamedTuple):
     aliases: tuple[str, ...] = ()
     #: A file in a project may set it: only what cannot send memories elsewhere or open them to others.
     project_may_set: bool = False
+    #: The smallest number that makes sense.
+    least: int | None = None
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -62,6 +64,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("CORS_ORIGINS", None, "Comma-separated origins whose pages may call the server."),
     Setting("RATE_LIMIT_WRITE", "30/minute", "Writes of one principal; 0 for no limit."),
     Setting("RATE_LIMIT_READ", "60/minute", "Reads of one principal; 0 for no limit."),
+    Setting("RATE_LIMIT_SYNC", "1200/minute", "Requests of one principal's machines under /api/sync; 0 for no limit."),
     Setting("REDIS_URL", None, "Redis that several server processes count rate limits in; each counts for itself unless set.", "secret"),
     Setting("METRICS_TOKEN", None, "Token for /metrics; without it, only this machine may read them.", "secret"),
     Setting("LOG_FORMAT", "text", "The server's request log: text or json."),
@@ -72,7 +75,7 @@ SETTINGS: tuple[Setting, ...] = (
         aliases=("CLAUDE_MEMORY_API_URL",),
     ),
     Setting("MEMORY_API_KEY", None, "Key for it. Set, it turns hybrid mode on.", "secret", aliases=("CLAUDE_MEMORY_API_KEY",)),
-    Setting("MEMORY_SYNC_INTERVAL", 60, "Seconds between two rounds of replication; writes are sent at once.", "int"),
+    Setting("MEMORY_SYNC_INTERVAL", 60, "Seconds between two rounds of replication; writes are sent at once.", "int", least=1),
     Setting("MEMORY_SYNC_DISABLE", False, "Keep nothing here: work on the server that MEMORY_API_KEY is for (http-only mode).", "flag"),
     Setting("MEMORY_SERVER", None, "Address of a server that `bethink mcp` passes everything on to, instead of a local store."),
     Setting("DEBUG_CLAUDE_MEMORY_HOOKS", False, "Log what hooks do to a file in MEMORY_HOME/logs.", "flag", project_may_set=True),
@@ -196,6 +199,13 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def _parsed(setting: Setting, value: Any, origin: str) -> Any:
+    found = _read(setting, value, origin)
+    if setting.least is not None and found < setting.least:
+        raise ConfigError(f"{setting.name} is {value!r} ({origin}), which is less than {setting.least}.")
+    return found
+
+
+def _read(setting: Setting, value: Any, origin: str) -> Any:
     try:
         match setting.kind:
             case "flag":

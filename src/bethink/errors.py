@@ -108,6 +108,7 @@ class Forbidden(BethinkError):
     """You may not do this."""
 
     exit_code = 2
+    default_hint = "Ask who runs the space or the server for a role or a key that may."
 
 
 class ConfigError(BethinkError):

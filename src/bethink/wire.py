@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bethink.stores.base import Store
     from bethink.sync.engine import Engine
     from bethink.sync.http import HttpPeer
+    from bethink.sync.peer import Unreachable
     from bethink.sync.replica import Replica
     from bethink.warm.server import WarmServer
     from bethink.warm.spot import Spot
@@ -164,8 +165,11 @@ def replica_of(settings: Settings) -> Replica:
     return Replica(store, settings["MEMORY_USER"], seal=seal_of(settings, store))
 
 
-def peer_of(settings: Settings) -> HttpPeer:
+def peer_of(settings: Settings, *, wait: Callable[[Unreachable, float], None] | None = None) -> HttpPeer:
     """The server that the settings name.
+
+    Args:
+        wait: waits as long as the server asks for; without it that is an error at once.
 
     Raises:
         ConfigError: MEMORY_API_KEY is not set, or the address is none.
@@ -174,7 +178,7 @@ def peer_of(settings: Settings) -> HttpPeer:
         raise ConfigError("There is no server to replicate with.", hint="Set MEMORY_API_URL and MEMORY_API_KEY.")
     from bethink.sync.http import HttpPeer
 
-    return HttpPeer(settings["MEMORY_API_URL"], settings["MEMORY_API_KEY"], client=settings.client)
+    return HttpPeer(settings["MEMORY_API_URL"], settings["MEMORY_API_KEY"], client=settings.client, wait=wait)
 
 
 def _carried(settings: Settings, operation: str) -> Fate:

@@ -40,6 +40,8 @@ def test_an_authority_of_ones_own_is_trusted_when_named_and_only_then(server: Se
         assert bethink(home, "add", f"the deploy token is {SECRET}", "--global").returncode == 0
         told = json.loads(bethink(home, "sync", "--json", **url).stdout)
         assert told["errors"]["hello"]["code"] == "Unreachable" and told["pending"] == 1
+        assert "certificate" in told["errors"]["hello"]["error"] and "not trusted" in told["errors"]["hello"]["error"]
+        assert "SSL_CERT_FILE" in told["errors"]["hello"]["hint"]
         done = bethink(home, "sync", "--json", **url, SSL_CERT_FILE=str(ca))
         assert done.returncode == 0, done.stdout + done.stderr
         # Inside TLS the secret reached the server's seal.

@@ -39,6 +39,7 @@ class Serving:
         self.log = home / f"serve-{self.port}.log"
         home.mkdir(parents=True, exist_ok=True)
         usual = {"MEMORY_HOME": str(home / "memory"), "MEMORY_EMBEDDER": "none", "RATE_LIMIT_READ": "0", "RATE_LIMIT_WRITE": "0"}
+        usual["RATE_LIMIT_SYNC"] = "0"
         self._env = {**os.environ, **usual, **env}
         self.process: subprocess.Popen[bytes] | None = None
 

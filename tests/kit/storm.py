@@ -76,7 +76,8 @@ class Served:
         self.home, self.host, self.port = home, host, free_port()
         self.cluster = cluster
         self.url = cluster.migrated() if cluster else None
-        settings = {"API_KEYS": json.dumps({PERSON: key}), "RATE_LIMIT_READ": "0", "RATE_LIMIT_WRITE": "0", "ALLOWED_HOSTS": host}
+        unlimited = dict.fromkeys(("RATE_LIMIT_READ", "RATE_LIMIT_WRITE", "RATE_LIMIT_SYNC"), "0")
+        settings = {"API_KEYS": json.dumps({PERSON: key}), **unlimited, "ALLOWED_HOSTS": host}
         self.environment = environment(home, **settings, **({"DATABASE_URL": self.url} if self.url else {}))
         self.peak = 0
         self.start()

@@ -55,6 +55,8 @@ def test_a_project_may_not_send_memories_elsewhere(tmp_path: Path, harmful: str)
         ("MEMORY_CONTEXT_TOKENS", "many", "not a whole number"),
         ("GUARD_NOOP_THRESHOLD", "high", "not a number"),
         ("MEMORY_OFF", "perhaps", "not 1 or 0"),
+        ("MEMORY_SYNC_INTERVAL", "-5", "less than 1"),
+        ("MEMORY_SYNC_INTERVAL", "0", "less than 1"),
     ],
 )
 def test_what_cannot_be_understood(tmp_path: Path, name: str, value: str, said: str) -> None:

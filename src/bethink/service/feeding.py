@@ -71,7 +71,8 @@ class Feeding(Replicating):
     def changes(self, cursor: str | None, limit: int = 200) -> dict[str, Any]:
         """What changed since a cursor that an earlier answer gave, in the order of changes; from the beginning without one.
 
-        `reset` says that the cursor is from a future that this server has lost, such as after a backup was restored.
+        `reset` says that the cursor is from a future that this server has lost, such as after a backup was restored. At the beginning
+        `total` says how many memories there are, for those who watch.
         """
         server = server_id(self.store)
         since, reset = self._place(cursor, server)
@@ -91,6 +92,7 @@ class Feeding(Replicating):
             "has_more": feed.has_more,
             "reset": reset,
             "server_time": self.now().isoformat(),
+            **({} if cursor else {"total": sum(1 for owner in self.access.readable for _ in self.store.marks(self.access, owner))}),
         }
 
     def digest(self, owner: str) -> dict[str, Any]:

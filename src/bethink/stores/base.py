@@ -385,8 +385,16 @@ class Log(Protocol):
 
     def put_fact(self, name: str, value: Any) -> None: ...
 
-    def due(self, now: datetime, limit: int) -> list[Change]:
-        """What can be sent now, in order; what waits behind a change that waits is left out."""
+    def due(self, now: datetime, limit: int, but: Sequence[str] = ()) -> list[Change]:
+        """What can be sent now, in order; what waits behind a change that waits is left out.
+
+        Args:
+            but: owners whose changes cannot be sent.
+        """
+        ...
+
+    def waiting_of(self, owners: Sequence[str], limit: int) -> list[Change]:
+        """What waits of some owners' memories, in order; without what was refused."""
         ...
 
     def get(self, operation: str) -> Change | None: ...

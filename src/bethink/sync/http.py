@@ -6,7 +6,7 @@ import gzip
 import json
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +24,9 @@ _READ = 20.0
 _MAX_ANSWER = 256 << 20
 #: Bodies shorter than this are not worth compressing.
 _SHORT = 1024
+#: Longest time that a server asks to be left alone for and is obeyed here, and how often for one request.
+_PATIENCE, _WAITS = 60.0, 3
+_TRUST = "Set SSL_CERT_FILE to a file with the certificate of the authority that signed it. Everything is kept locally and sent later."
 _AWAY = frozenset((408, 425, 429, 502, 503, 504, 507))
 _REFUSED = frozenset((400, 403, 409, 413, 415, 422))
 _PLAIN: dict[int, type[BethinkError]] = {403: Forbidden, 409: Conflict, 422: InvalidInput}
@@ -36,17 +39,21 @@ class HttpPeer:
         url: where the server is, such as https://memory.example.org.
         key: sent as a bearer token.
         client: name of this machine, for the server's log.
+        wait: waits as long as a server asks for that has too much to do; without it that is an error at once.
 
     Raises:
         ConfigError: it is no HTTP address.
     """
 
-    def __init__(self, url: str, key: str, *, client: str = "", deadline: float = DEADLINE) -> None:
+    def __init__(
+        self, url: str, key: str, *, client: str = "", deadline: float = DEADLINE, wait: Callable[[Unreachable, float], None] | None = None
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError("MEMORY_API_URL is no HTTP address.", hint="Write https://host or http://host:port.")
         self._base = url.rstrip("/")
         self._deadline = deadline
+        self._wait = wait
         #: Bytes of bodies as they passed, compressed or not.
         self.sent_bytes = self.received_bytes = 0
         port = f":{parts.port}" if parts.port else ""
@@ -153,7 +160,7 @@ class HttpPeer:
                 if rest:
                     yield rest
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
-            raise Unreachable(f"{self.address} cannot be reached ({type(error).__name__}).") from error
+            raise self._away(error) from error
 
     def _get(self, name: str, asked: dict[str, str]) -> Json:
         return self._asked("GET", f"{self._base}/api/sync/{name}", params=asked)
@@ -166,6 +173,17 @@ class HttpPeer:
         return self._asked("POST", f"{self._base}/api/sync/{name}", content=raw, headers=headers)
 
     def _asked(self, method: str, url: str, **request: Any) -> Json:
+        for _ in range(_WAITS if self._wait else 0):
+            try:
+                return self._asked_once(method, url, **request)
+            except Unreachable as error:
+                if not error.retry_after or error.retry_after > _PATIENCE:
+                    raise
+                assert self._wait is not None
+                self._wait(error, error.retry_after)
+        return self._asked_once(method, url, **request)
+
+    def _asked_once(self, method: str, url: str, **request: Any) -> Json:
         end = time.monotonic() + self._deadline
         body = bytearray()
         self.sent_bytes += len(request.get("content") or b"")
@@ -178,8 +196,15 @@ class HttpPeer:
                 self.received_bytes += response.num_bytes_downloaded
                 status, headers = response.status_code, response.headers
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
-            raise Unreachable(f"{self.address} cannot be reached ({type(error).__name__}).") from error
+            raise self._away(error) from error
         return self._judged(status, headers, bytes(body))
+
+    def _away(self, error: Exception) -> Unreachable:
+        """Why there is no answer: nobody is there, or nobody whom this machine trusts."""
+        untrusted = _certificate(error)
+        if untrusted is None:
+            return Unreachable(f"{self.address} cannot be reached ({type(error).__name__}).")
+        return Unreachable(f"The certificate of {self.address} is not trusted: {untrusted}.", hint=_TRUST)
 
     def _judged(self, status: int, headers: Mapping[str, str], body: bytes) -> Json:
         """The answer, if it is one; else the error that it tells of."""
@@ -226,6 +251,14 @@ def _with(answer: Json, *names: str) -> Json:
     if any(name not in answer for name in names):
         raise NotTheServer("The answer is none of a Bethink server's.")
     return answer
+
+
+def _certificate(error: BaseException) -> str | None:
+    """What is wrong with the server's certificate, if that is what is behind an error."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, ssl.SSLCertVerificationError):
+        seen = seen.__cause__ or seen.__context__
+    return None if seen is None else seen.verify_message.rstrip(".")
 
 
 def _seconds(value: str | None) -> float | None:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from bethink.errors import PeerError
 
 Json = dict[str, Any]
+#: What to do about a change that the server refused without saying it.
+REFUSED = "It stays on this machine and is not sent as it is. Editing the memory sends it again; so does `bethink sync`."
 
 
 class Unreachable(PeerError):
@@ -32,6 +34,8 @@ class Unauthorized(PeerError):
 
 class RequestRefused(PeerError):
     """The server does not take this request, whatever happens."""
+
+    default_hint = "Nothing was changed there. Change what the message names, then repeat it."
 
     def __init__(self, message: str | None = None, *, hint: str | None = None, status: int = 0, code: str = "") -> None:
         super().__init__(message, hint=hint)

@@ -13,7 +13,7 @@ from bethink.service.core import utc_now
 from bethink.service.lending import OPS
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
 from bethink.sync import conflicts, merge, ties, twins
-from bethink.sync.peer import Json
+from bethink.sync.peer import REFUSED, Json
 from bethink.sync.plan import SLOW, Repair
 from bethink.sync.secrets import Kept, Secrets, holders
 from bethink.sync.waiting import Waiting
@@ -83,8 +83,7 @@ class Replica:
 
     def outgoing(self, limit: int) -> list[Change]:
         """What can be sent now, in order."""
-        readonly = set((self.binding or {}).get("readonly", ()))
-        return [change for change in self.store.log.due(self.now(), limit) if change.owner not in readonly]
+        return self.store.log.due(self.now(), limit, but=(self.binding or {}).get("readonly", ()))
 
     def wire(self, change: Change, *, keys: Collection[str], confidential: bool) -> Json | None:
         """A change as it is sent; None when there is nothing left to send.
@@ -161,7 +160,7 @@ class Replica:
         """Tries a change later.
 
         Args:
-            why: what a secret waits for, to be shown.
+            why: what it waits for, to be shown.
         """
         with self.store.write(self.access) as tx:
             tx.log.delay(change.operation, until)
@@ -284,7 +283,7 @@ class Replica:
                 if change.op == "secret" and self.secrets.answered(change, str(answer.get("code"))):
                     return 0
                 reason = {name: str(answer.get(name, "")) for name in ("code", "message", "hint")}
-                tx.log.refuse(change.operation, reason)
+                tx.log.refuse(change.operation, {**reason, "hint": reason["hint"] or REFUSED})
         return 0
 
     def _adopt(self, tx: ReplicaTransaction, change: Change, answer: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ from bethink.errors import PeerError
 from bethink.service.replicating import PROTOCOL
 from bethink.stores.base import Change
 from bethink.sync import plan
-from bethink.sync.peer import Json, Peer, RequestFailed, RequestRefused
+from bethink.sync.peer import REFUSED, Json, Peer, RequestFailed, RequestRefused
 from bethink.sync.replica import WITHHELD, Replica
 from bethink.sync.secrets import Waits, Withheld, keys_of
 
@@ -49,7 +49,7 @@ class Session:
     """A replica in touch with its server.
 
     Args:
-        told: called with (done so far, what) as work goes on.
+        told: called with (what, done so far, of how many) as work goes on; None when nobody knows of how many.
         stop: asked between two requests; True ends the round.
     """
 
@@ -58,20 +58,23 @@ class Session:
         replica: Replica,
         peer: Peer,
         *,
-        told: Callable[[str, int], None] | None = None,
+        told: Callable[[str, int, int | None], None] | None = None,
         stop: Callable[[], bool] = lambda: False,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.replica = replica
         self.peer = peer
-        self._told = told or (lambda what, count: None)
+        self._told = told or (lambda what, count, total: None)
         self._stop = stop
         self._chance = chance
         self._keys: tuple[str, ...] = ()
+        #: Whether the server turned out to have lost some of its past.
+        self._missed = False
 
     def round(self, *, verify: bool = False) -> Report:
         """Says hello, sends, fetches, and compares when asked to. What fails is in the report; nothing is raised."""
         report = Report()
+        self._missed = False
         try:
             self.connect()
         except PeerError as error:
@@ -87,6 +90,8 @@ class Session:
                 report.sent = count
             else:
                 report.fetched = count
+        if self._missed:
+            self._send_missed(report)
         try:
             self.fetch_secrets()
         except PeerError as error:
@@ -101,6 +106,13 @@ class Session:
             except PeerError as error:
                 report.errors["verify"] = error
         return report
+
+    def _send_missed(self, report: Report) -> None:
+        """Sends what the server turned out to have lost."""
+        try:
+            report.sent += self.push()
+        except PeerError as error:
+            report.errors.setdefault("push", error)
 
     def connect(self, *, again: bool = False) -> Json:
         """Makes sure that this is the server which the store belongs to; ties a new store to it.
@@ -124,6 +136,7 @@ class Session:
         """Sends what waits, in order; answers how much the server has taken."""
         done, idle = 0, 0
         held: set[str] = set()
+        total = int(self.replica.store.log.summary()["pending"])
         while not self._stop():
             changes = self.replica.outgoing(_CHANGES)
             if not changes:
@@ -137,7 +150,7 @@ class Session:
             # What was held back for the first time makes room for others.
             idle = 0 if settled or stays - held else idle + 1
             held |= stays
-            self._told("sent", done)
+            self._told("sent", done, total)
             if idle >= _IDLE:
                 break
         return done
@@ -145,17 +158,21 @@ class Session:
     def pull(self) -> int:
         """Fetches what changed on the server since the last time; answers how many memories it told of."""
         done = 0
+        total = None
         log = self.replica.store.log
         while not self._stop():
             cursor = log.fact("cursor")
             page = self.peer.changes(cursor, PAGE)
             if page.get("reset") and cursor is not None:
-                # The server has lost some of its past: what it lost is here, and is sent before anything is fetched.
+                # The server has lost some of its past: what it lost is here, and is sent when the rest was fetched.
                 self.verify()
                 self.replica.rewind()
+                self._missed = True
                 continue
+            if isinstance(page.get("total"), int):
+                total = done + page["total"]
             done += self.replica.absorb(page)
-            self._told("fetched", done)
+            self._told("fetched", done, total)
             if not page.get("has_more"):
                 break
         return done
@@ -182,7 +199,7 @@ class Session:
             for start in range(0, len(found.pull), PAGE):
                 page = self.peer.fetch(found.pull[start : start + PAGE])
                 self.replica.absorb(page, move_cursor=False)
-            self._told(f"compared {owner}", differing)
+            self._told(f"compared {owner}", differing, None)
         return differing
 
     def compare(self) -> dict[str, plan.Repair]:
@@ -253,9 +270,10 @@ class Session:
                 half = len(group) // 2
                 return self._send(group[:half]) + self._send(group[half:])
             if isinstance(error, RequestRefused):
-                self.replica.refuse(changes[0], error.kind or f"HTTP{error.status}", error.message, error.hint)
+                hint = REFUSED if error.hint == error.default_hint else error.hint
+                self.replica.refuse(changes[0], error.kind or f"HTTP{error.status}", error.message, hint)
             else:
-                self.replica.delay(changes[0], self._later(changes[0]))
+                self.replica.delay(changes[0], self._later(changes[0]), error)
             return 0
         answers: Any = answer.get("answers") if isinstance(answer, Mapping) else None
         if not isinstance(answers, list):

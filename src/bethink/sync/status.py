@@ -19,12 +19,13 @@ from bethink.sync.replica import Replica
 _NAMED = 50
 
 
-def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dict[str, Any]:
+def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime, address: str | None = None) -> dict[str, Any]:
     """Mode, server, what waits and for how long, which secrets wait for what, what was refused and why, the last error.
 
     Args:
         file: what `write_status` of the replicating process wrote.
         is_on: hybrid mode is configured.
+        address: of the server that the settings name, told as long as it was never met.
     """
     log = replica.store.log
     bound = log.binding() or {}
@@ -35,7 +36,7 @@ def standing(replica: Replica, file: Path, *, is_on: bool, now: datetime) -> dic
     pending = counts["pending"] if bound or not is_on else len(log.ids_of(replica.user))
     return {
         "mode": "hybrid" if is_on else "local",
-        "server": bound.get("url"),
+        "server": bound.get("url") or (address if is_on else None),
         "server_id": bound.get("server"),
         "principal": bound.get("principal"),
         "owners": bound.get("owners", []),
@@ -63,12 +64,12 @@ def _refusal(change: Change) -> dict[str, str]:
     return {"operation": change.operation, "memory": change.memory, "op": change.op, **reason}
 
 
-def standing_elsewhere(address: str) -> dict[str, Any]:
-    """The same shape where nothing is kept on this machine."""
+def standing_elsewhere(address: str | None, mode: str = "http-only") -> dict[str, Any]:
+    """The same shape where nothing is kept on this machine, or nothing that replicates."""
     nothing = dict.fromkeys(("server_id", "principal", "cursor", "last_ok", "last_error", "next_try"))
     none = ("pending", "refused", "conflicts", "secrets_missing", "failures", "bytes_sent", "bytes_received")
     counts = {"lag_seconds": 0.0, **dict.fromkeys(none, 0)}
-    return {"mode": "http-only", "server": address, "owners": [], **nothing, **counts, "waiting": [], "refusals": []}
+    return {"mode": mode, "server": address, "owners": [], **nothing, **counts, "waiting": [], "refusals": []}
 
 
 #: Metric → (help, kind), by the name of its value in `standing`.

@@ -264,6 +264,7 @@ def _sync(report: Report, settings: Settings) -> str:
     """The mode, and what the server does not have."""
     from bethink import wire
     from bethink.sync.status import standing
+    from bethink.sync.waiting import READ_ONLY
 
     if settings["DATABASE_URL"]:
         return "local: the store is the team's own database"
@@ -272,7 +273,7 @@ def _sync(report: Report, settings: Settings) -> str:
         found = standing(replica, wire.sync_status_file(settings), is_on=wire.is_replica(settings), now=datetime.now(UTC))
     finally:
         replica.store.close()
-    names = ("mode", "server", "pending", "refused", "conflicts", "lag_seconds", "last_ok", "last_error")
+    names = ("mode", "server", "pending", "refused", "waiting", "conflicts", "lag_seconds", "last_ok", "last_error")
     report.facts["sync"] = {name: found[name] for name in names}
     if found["mode"] == "local" and not found["server"]:
         return "local: nothing leaves this machine"
@@ -281,13 +282,18 @@ def _sync(report: Report, settings: Settings) -> str:
         raise PeerError(
             f"{said}.", hint="`bethink sync --status` says why; editing such a memory sends it again, `bethink sync --give-up ID` drops it."
         )
+    held = found["waiting"] if found["mode"] == "hybrid" else []
+    for one in held:
+        if one["code"] == READ_ONLY:
+            raise PeerError(f"{said}. {one['message']}", hint=one["hint"])
     error = found["last_error"]
     if found["mode"] == "hybrid":
         error = _first_word(settings, found) or error
         if error and error["code"] in _WRONG:
             raise PeerError(f"{said}. {error['message']}", hint=error["hint"])
     lost = f", {found['conflicts']:,} conflicts (`bethink conflicts`)" if found["conflicts"] else ""
-    return f"{said}{lost}; last round {found['last_ok'] or 'never'}" + (f"; {error['message']}" if error else "")
+    reasons = "".join(sorted({f" ({one['message']} {one['hint']})" for one in held}))
+    return f"{said}{reasons}{lost}; last round {found['last_ok'] or 'never'}" + (f"; {error['message']}" if error else "")
 
 
 def _first_word(settings: Settings, found: Mapping[str, Any]) -> dict[str, str] | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,11 +19,14 @@ from bethink.front.cli.asked import Json, opened, settings_of
 if TYPE_CHECKING:
     from bethink.config import Settings
     from bethink.sync.given_up import GivenUp
+    from bethink.sync.peer import Unreachable
     from bethink.sync.session import Report, Session
 
 _TROUBLE = 3
 _NOT_CLEAN = 1
 _WATCH_SECONDS = 2.0
+_DOING = {"sent": "Sending", "fetched": "Fetching"}
+_NOBODY = "The store is PostgreSQL (DATABASE_URL): it is a server's and replicates with nobody."
 
 
 def register(app: typer.Typer) -> None:
@@ -60,10 +63,13 @@ def sync(
         return
     if status or watch:
         while True:
-            _show(_standing(settings), as_json)
+            _show(settings, _standing(settings), as_json, timed=watch)
             if not watch:
                 return
+            sys.stdout.flush()
             time.sleep(_WATCH_SECONDS)
+    if settings["DATABASE_URL"]:
+        raise ConfigError(_NOBODY, hint="Unset MEMORY_API_KEY; or unset DATABASE_URL, to keep a SQLite file here that replicates.")
     if give_up is not None:
         _give_up(settings, give_up, yes=yes, as_json=as_json)
         return
@@ -122,20 +128,20 @@ def _run(settings: Settings, *, verify: bool, rebind: bool, yes: bool, as_json: 
     from bethink import wire
     from bethink.sync.session import Session
 
-    peer, replica = wire.peer_of(settings), wire.replica_of(settings)
+    peer, replica = wire.peer_of(settings, wait=_wait), wire.replica_of(settings)
     try:
-        session = Session(replica, peer, told=_progress if sys.stderr.isatty() and not as_json else None)
-        if rebind:
-            bound = replica.binding
-            if bound and not yes:
-                if not sys.stdin.isatty():
-                    raise InvalidInput("Rebinding uploads what is yours to another server.", hint="Repeat it with --yes.")
-                leaving = f"Leave {bound['url']} and upload what is yours to {peer.address}?"
-                typer.confirm(f"{leaving} What others share with you there leaves this machine.", abort=True)
-            session.connect(again=True)
-        replica.try_all()
-        differing = _differing(session) if verify else None
-        report = session.round(verify=verify)
+        if rebind and (bound := replica.binding) and not yes:
+            if not sys.stdin.isatty():
+                raise InvalidInput("Rebinding uploads what is yours to another server.", hint="Repeat it with --yes.")
+            leaving = f"Leave {bound['url']} and upload what is yours to {peer.address}?"
+            typer.confirm(f"{leaving} What others share with you there leaves this machine.", abort=True)
+        with _bars() as told:
+            session = Session(replica, peer, told=None if as_json else told)
+            if rebind:
+                session.connect(again=True)
+            replica.try_all()
+            differing = _differing(session) if verify else None
+            report = session.round(verify=verify)
         _note_down(settings, report, (peer.sent_bytes, peer.received_bytes))
     finally:
         peer.close()
@@ -213,7 +219,17 @@ def _told(settings: Settings, report: Report, differing: Any, as_json: bool) -> 
     if report.errors:
         raise typer.Exit(_TROUBLE)
     if standing["pending"] or standing["refused"]:
+        if not as_json:
+            shown.note(_why(standing))
         raise typer.Exit(_NOT_CLEAN)
+
+
+def _why(standing: dict[str, Any]) -> str:
+    """Why a round that went well is not all."""
+    counts = ((standing["pending"], "wait"), (standing["refused"], "refused"))
+    said = f"Not everything is on the server: {', '.join(f'{count:,} {word}' for count, word in counts if count)}."
+    named = standing["waiting"] or not standing["pending"]
+    return said if named else f"{said} What waits was written meanwhile, or comes after a change that waits; the next round sends it."
 
 
 def _standing(settings: Settings) -> dict[str, Any]:
@@ -221,11 +237,15 @@ def _standing(settings: Settings) -> dict[str, Any]:
     from bethink import wire
     from bethink.sync.status import standing, standing_elsewhere
 
-    if settings.mode == "http-only":
-        return standing_elsewhere(wire.peer_of(settings).address)
+    if settings["DATABASE_URL"]:
+        return standing_elsewhere(None, settings.mode)
+    address = None if settings.mode == "local" else wire.peer_of(settings).address
+    if settings.mode == "http-only" or not settings.database.exists():
+        return standing_elsewhere(address, settings.mode)
     replica = wire.replica_of(settings)
     try:
-        return standing(replica, wire.sync_status_file(settings), is_on=wire.is_replica(settings), now=datetime.now(UTC))
+        file = wire.sync_status_file(settings)
+        return standing(replica, file, is_on=wire.is_replica(settings), now=datetime.now(UTC), address=address)
     finally:
         replica.store.close()
 
@@ -237,13 +257,17 @@ def _note_down(settings: Settings, report: Report, moved: tuple[int, int]) -> No
     write_status(wire.sync_status_file(settings), next(iter(report.errors.values()), None), keep=True, moved=moved)
 
 
-def _show(standing: dict[str, Any], as_json: bool) -> None:
+def _show(settings: Settings, standing: dict[str, Any], as_json: bool, *, timed: bool) -> None:
+    now = datetime.now(UTC)
     if as_json:
-        shown.json(standing)
+        shown.json({"at": now.isoformat(), **standing} if timed else standing)
         return
-    server = f", {standing['principal'] or ''} at {standing['server']}".replace(",  at", ", at") if standing["server"] else ""
-    shown.say(f"Mode: {standing['mode']}{shown.clean(server)}")
-    if standing["mode"] == "http-only":
+    if timed:
+        shown.say(f"\n{now.isoformat(timespec='seconds')}")
+    shown.say(f"Mode: {standing['mode']}{shown.clean(_server(standing))}")
+    if settings["DATABASE_URL"]:
+        shown.say(_NOBODY)
+    if standing["mode"] == "http-only" or settings["DATABASE_URL"]:
         return
     shown.say(f"Waiting: {standing['pending']}" + (f", the oldest for {standing['lag_seconds']:.0f} s" if standing["lag_seconds"] else ""))
     shown.say(f"Refused: {standing['refused']}")
@@ -252,8 +276,25 @@ def _show(standing: dict[str, Any], as_json: bool) -> None:
     shown.say(f"Last round: {standing['last_ok'] or 'never'}")
     if standing["last_error"]:
         shown.say(f"Last error: {shown.clean(standing['last_error']['message'])} {shown.clean(standing['last_error']['hint'])}")
-        shown.say(f"Next try: {standing['next_try'] or 'when a process of Bethink runs'}")
+    if standing["mode"] == "hybrid":
+        shown.say(f"Next try: {_next_try(standing, now)}")
+    if standing["server"]:
+        shown.say(f"Cursor: {shown.clean(standing['cursor'] or 'none yet')}")
     _show_held(standing)
+
+
+def _server(standing: dict[str, Any]) -> str:
+    if not standing["server"]:
+        return ""
+    if standing["principal"]:
+        return f", {standing['principal']} at {standing['server']}"
+    return f", at {standing['server']}" + (", not met yet" if standing["mode"] == "hybrid" else "")
+
+
+def _next_try(standing: dict[str, Any], now: datetime) -> str:
+    """When the process that replicates tries again; one that has ended left a time that is past."""
+    at = standing["next_try"]
+    return at if at and datetime.fromisoformat(at) > now else "when a process of Bethink runs, or by `bethink sync`"
 
 
 def _show_held(standing: dict[str, Any]) -> None:
@@ -265,6 +306,35 @@ def _show_held(standing: dict[str, Any]) -> None:
         shown.say(f"  {standing['secrets_missing']} memories whose secrets did not come yet: Vault was away, here or at the server.")
 
 
-def _progress(what: str, count: int) -> None:
-    sys.stderr.write(f"\r\033[K{count:,} {what}")
-    sys.stderr.flush()
+def _wait(error: Unreachable, seconds: float) -> None:
+    """The server has too much to do: it says for how long."""
+    shown.note(f"{error.message} Waiting for {seconds:.0f} s, as the server asks.")
+    time.sleep(seconds)
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """Bars on stderr, where somebody watches; none as long as there is nothing to do."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bars = Progress(*columns, console=Console(stderr=True))
+    tasks: dict[str, TaskID] = {}
+
+    def step(what: str, done: int, total: int | None) -> None:
+        if not done:
+            return
+        if what not in tasks:
+            bars.start()
+            tasks[what] = bars.add_task(_DOING.get(what, what.capitalize()), total=None)
+        bars.update(tasks[what], completed=done, total=total and max(total, done))
+
+    try:
+        yield step
+    finally:
+        if tasks:
+            bars.stop()

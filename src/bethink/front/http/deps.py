@@ -28,7 +28,7 @@ _MAX_NAME = 500
 class Needs:
     """A dependency: the caller must have a scope, and is counted. Gives the caller's memories."""
 
-    def __init__(self, scope: str, kind: Literal["read", "write"]) -> None:
+    def __init__(self, scope: str, kind: Literal["read", "write", "sync"]) -> None:
         self.scope = scope
         self.kind = kind
 

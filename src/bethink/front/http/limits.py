@@ -20,6 +20,8 @@ from bethink.front.http.errors import TooManyRequests
 if TYPE_CHECKING:
     from bethink.front.http.auth import Caller
 
+#: What is counted, in words.
+_COUNTED = {"read": "reads", "write": "writes", "sync": "requests of replication"}
 _NONE = frozenset({"", "0", "off", "none"})
 _REDIS = ("redis://", "rediss://", "redis+unix://", "redis+sentinel://", "redis+cluster://")
 #: Seconds that Redis has for an answer, and for which it is left alone after it gave none.
@@ -28,19 +30,21 @@ _log = logging.getLogger("bethink.api")
 
 
 class Limiter:
-    """Counts reads and writes of each principal.
+    """Counts reads, writes and requests of replication of each principal.
 
     Args:
         read: such as ``60/minute``, or ``0`` for no limit.
         write: likewise.
+        sync: likewise.
         storage: ``redis://…``; counted in this process without one.
 
     Raises:
         ConfigError: a limit cannot be understood.
     """
 
-    def __init__(self, read: str, write: str, storage: str | None = None) -> None:
-        self._limits = {"read": _limit("RATE_LIMIT_READ", read), "write": _limit("RATE_LIMIT_WRITE", write)}
+    def __init__(self, read: str, write: str, storage: str | None = None, *, sync: str = "0") -> None:
+        given = {"read": read, "write": write, "sync": sync}
+        self._limits = {kind: _limit(f"RATE_LIMIT_{kind.upper()}", limit) for kind, limit in given.items()}
         #: Counting waits for the network.
         self.remote = storage is not None
         self._here = MovingWindowRateLimiter(MemoryStorage())
@@ -61,7 +65,7 @@ class Limiter:
         if reset is None:
             return
         metrics.LIMITED.labels(kind).inc()
-        raise TooManyRequests(f"{limit.amount} {kind}s in {limit.multiples} {limit.GRANULARITY.name}", _seconds(reset))
+        raise TooManyRequests(f"{limit.amount} {_COUNTED[kind]} in {limit.multiples} {limit.GRANULARITY.name}", _seconds(reset))
 
     def _counted(self, limit: RateLimitItem, kind: str, name: str) -> float | None:
         """Counts one request; when the next is free (Unix time), if it is one too many."""

@@ -285,3 +285,4 @@ class Health(Answered):
     database: str
     version: str
     timestamp: datetime
+    sync: dict[str, Any] | None = Field(None, description="How the served store stands with its own server, where it is a replica.")

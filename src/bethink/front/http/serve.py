@@ -43,6 +43,8 @@ def serve(settings: Settings, host: str, port: int) -> int:
     )
     server = uvicorn.Server(config)
     logs.say(f"listening on http://{host}:{port}; {_who(app.state.server.needs_credentials)}")
+    if (upstream := app.state.server.upstream) is not None:
+        logs.say(f"the store is a replica; it is kept equal with {upstream.address}")
     server.run()
     return 0 if server.started else 3
 

@@ -13,6 +13,7 @@ from bethink.errors import BethinkError, ConfigError
 from bethink.front.http import auth, metrics
 from bethink.front.http.embedding import QueuedEmbedder
 from bethink.front.http.limits import Limiter
+from bethink.front.http.upstream import Upstream
 from bethink.model import Access, Recalled, Scope
 from bethink.service.core import Writer, utc_now
 from bethink.service.indexing import Indexer
@@ -48,10 +49,14 @@ class Server:
         self.host = host
         keys = auth.keys_of(settings["API_KEY"], settings["API_KEYS"], settings["MEMORY_USER"])
         self.tokens = _provider(settings)
-        self.limiter = Limiter(settings["RATE_LIMIT_READ"], settings["RATE_LIMIT_WRITE"], settings["REDIS_URL"] or None)
+        self.limiter = Limiter(
+            settings["RATE_LIMIT_READ"], settings["RATE_LIMIT_WRITE"], settings["REDIS_URL"] or None, sync=settings["RATE_LIMIT_SYNC"]
+        )
         self.store = cast("Store", _Measured(wire.store_of(settings)))
         own = frozenset({settings["MEMORY_USER"], *(key.user for key in keys)})
         self.counts = metrics.Counts(self.store)
+        #: Where the store is itself a replica.
+        self.upstream = Upstream.of(settings, self.store)
         self.people = People(self.store, known=own)
         everybody = self.people.users()
         self.needs_credentials = bool(keys or self.tokens or everybody)
@@ -77,6 +82,8 @@ class Server:
     def start(self) -> None:
         """Begins what goes on beside the requests."""
         self._flusher.start()
+        if self.upstream is not None:
+            self.upstream.start()
         if self._indexer is not None:
             self._indexer.start()
             # The first question shall not wait for the model.
@@ -85,6 +92,8 @@ class Server:
     def close(self) -> None:
         """Writes down what was only kept in mind and closes the store."""
         self._stopped.set()
+        if self.upstream is not None:
+            self.upstream.stop()
         if self._indexer is not None:
             self._indexer.stop()
         if self.embedder is not None:
@@ -107,9 +116,11 @@ class Server:
         return made
 
     def wrote(self) -> None:
-        """Something was stored: its vector can be made."""
+        """Something was stored: its vector can be made, and a replica can send it."""
         if self._indexer is not None:
             self._indexer.wake()
+        if self.upstream is not None:
+            self.upstream.nudge()
 
     def used(self, access: Access, ids: Sequence[str]) -> None:
         """Memories were shown; written down later, for many requests at once."""

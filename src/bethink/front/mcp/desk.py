@@ -113,6 +113,14 @@ class Desk:
         said = read_status(wire.sync_status_file(self.settings))
         return {"mode": self.settings.mode, **{name: said.get(name) for name in ("last_ok", "last_error", "next_try")}}
 
+    def held(self) -> list[dict[str, str]]:
+        """Changes that wait for a reason, with what to do about it."""
+        from bethink.service.core import utc_now
+        from bethink.sync.waiting import Waiting
+
+        log = getattr(self.memories().store, "log", None)
+        return Waiting(log, utc_now).outgoing() if log is not None else []
+
     def greeted(self) -> None:
         """The client has been answered: from now on there is time for what goes on beside the calls."""
         if not self._greeted:

@@ -138,6 +138,9 @@ def count(desk: Desk, given: Json) -> Answer:
         counted = stats.get("sync") or {"pending": stats["total"] + stats["deleted"], "refused": 0}
         sync = shape["sync"] = {"mode": "local", **counted, **(standing or {})}
         said += f" Not yet on the server: {sync['pending']}, refused by it: {sync['refused']}."
+        if standing:
+            sync["waiting"] = desk.held()
+            said += "".join(sorted({f" {one['message']} {one['hint']}" for one in sync["waiting"]}))
         if error := sync.get("last_error"):
             said += f" The server: {error['message']}"
     return Answer(said, shape)

@@ -52,9 +52,18 @@ class SQLiteLog:
         else:
             self._db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, json.dumps(value, ensure_ascii=False)))
 
-    def due(self, now: datetime, limit: int) -> list[Change]:
-        sql = f"SELECT {_COLUMNS} FROM pending_ops p WHERE p.refused IS NULL AND p.next_try <= :now AND NOT {_BEHIND} ORDER BY p.number"
-        return [_change(row) for row in self._db.execute(f"{sql} LIMIT {int(limit)}", {"now": stamp(now)})]
+    def due(self, now: datetime, limit: int, but: Sequence[str] = ()) -> list[Change]:
+        sql = f"SELECT {_COLUMNS} FROM pending_ops p WHERE p.refused IS NULL AND p.next_try <= :now AND NOT {_BEHIND}"
+        held = "AND p.owner NOT IN (SELECT value FROM json_each(:but))" if but else ""
+        given = {"now": stamp(now), "but": json.dumps(list(but))}
+        return [_change(row) for row in self._db.execute(f"{sql} {held} ORDER BY p.number LIMIT {int(limit)}", given)]
+
+    def waiting_of(self, owners: Sequence[str], limit: int) -> list[Change]:
+        sql = (
+            f"SELECT {_COLUMNS} FROM pending_ops p WHERE p.refused IS NULL AND p.owner IN (SELECT value FROM json_each(?)) "
+            f"ORDER BY p.number LIMIT {int(limit)}"
+        )
+        return [_change(row) for row in self._db.execute(sql, (json.dumps(list(owners)),))]
 
     def get(self, operation: str) -> Change | None:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM pending_ops p WHERE p.operation = ?", (operation,)).fetchone()

@@ -108,6 +108,7 @@ class World:
 
 def settings(folder: Path, **values: Any) -> config.Settings:
     given = {"MEMORY_HOME": str(folder), "MEMORY_EMBEDDER": "none", "RATE_LIMIT_READ": "0", "RATE_LIMIT_WRITE": "0"}
+    given["RATE_LIMIT_SYNC"] = "0"
     return config.load({**given, **values}, {})
 
 

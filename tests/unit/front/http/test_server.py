@@ -283,10 +283,35 @@ class TestLimits:
         call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "memory_count", "arguments": {}}}
         assert ask("alice", "POST", "/mcp", call).status_code == 429
 
+    def test_replication_has_a_limit_of_its_own(self, serve: Serve) -> None:
+        keys = {"alice": "a" * 32, "bob": "b" * 32}
+        client = serve(API_KEYS=json.dumps(keys), RATE_LIMIT_WRITE="1/hour", RATE_LIMIT_READ="1/hour", RATE_LIMIT_SYNC="6/hour")
+
+        def ask(who: str, method: str, path: str, body: Any = None) -> Any:
+            return client.request(method, path, json=body, headers={"X-API-Key": keys[who]})
+
+        def round() -> list[int]:
+            asked = (("GET", "hello", None), ("POST", "push", {"changes": []}), ("GET", "changes", None))
+            return [ask("alice", method, f"/api/sync/{path}", body).status_code for method, path, body in asked]
+
+        assert [round() for _ in range(3)] == [[200] * 3, [200] * 3, [429] * 3]
+        limited = ask("alice", "GET", "/api/sync/hello")
+        assert limited.headers["retry-after"] and "6 requests of replication" in limited.json()["detail"]
+        # The others are counted apart, and so are other people.
+        assert [ask("alice", "GET", "/api/tags").status_code for _ in range(2)] == [200, 429]
+        assert ask("bob", "GET", "/api/sync/hello").status_code == 200
+
+    def test_a_machine_that_writes_every_second_is_not_limited(self, serve: Serve) -> None:
+        keys = {"alice": "a" * 32}
+        client = serve(API_KEYS=json.dumps(keys), RATE_LIMIT_SYNC=str(config.load({}, {})["RATE_LIMIT_SYNC"]))
+        answers = [client.get("/api/sync/hello", headers={"X-API-Key": keys["alice"]}).status_code for _ in range(180)]
+        assert set(answers) == {200}
+
+    @pytest.mark.parametrize("name", ["RATE_LIMIT_READ", "RATE_LIMIT_SYNC"])
     @pytest.mark.parametrize("given", ["often", "-1/minute", "10/fortnight"])
-    def test_what_is_no_limit(self, serve: Serve, given: str) -> None:
+    def test_what_is_no_limit(self, serve: Serve, name: str, given: str) -> None:
         with pytest.raises(ConfigError):
-            serve(RATE_LIMIT_READ=given)
+            serve(**{name: given})
 
 
 class TestPlace:

@@ -20,10 +20,10 @@ from bethink.service.feeding import MAX_PAGE, Feeding, buckets_of
 from bethink.service.memories import Memories
 
 routes = router("sync")
-#: Replicas send many changes in one request; each request counts as one that reads.
-Replicates = Annotated[Memories, Depends(Needs(WRITE, "read"))]
-Follows = Annotated[Memories, Depends(Needs(READ, "read"))]
-Opens = Annotated[Memories, Depends(Needs(SECRETS, "read"))]
+#: A machine that writes every second asks three times a second: replicas have a limit of their own.
+Replicates = Annotated[Memories, Depends(Needs(WRITE, "sync"))]
+Follows = Annotated[Memories, Depends(Needs(READ, "sync"))]
+Opens = Annotated[Memories, Depends(Needs(SECRETS, "sync"))]
 Cursor = Annotated[str | None, Query(max_length=20_000)]
 _MAX_BODY = 16 << 20
 #: Answers shorter than this are not worth compressing.

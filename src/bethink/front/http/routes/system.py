@@ -30,8 +30,12 @@ def health(request: Request) -> Response:
     shape: dict[str, Any] = {"status": "ok", "database": "ok", "version": version("bethink"), "timestamp": utc_now().isoformat()}
     # As claude-memory has it.
     shape.update(db="ok", db_error=None)
+    server = server_of(request)
     try:
-        server_of(request).check()
+        server.check()
+        if server.upstream is not None:
+            # A server above that is away is no fault of this one: its status stays what it is.
+            shape["sync"] = server.upstream.health()
     except BethinkError as error:
         # Strangers may read this: what is wrong, not where.
         shape.update(
@@ -98,4 +102,5 @@ def show_metrics(request: Request) -> Response:
             raise Unauthenticated("Metrics have a token of their own.", hint="Send `Authorization: Bearer METRICS_TOKEN`.")
     elif request.client is None or request.client.host not in LOOPBACK:
         raise Unauthenticated("Metrics are for this machine only.", hint="Set METRICS_TOKEN to read them from elsewhere.")
-    return Response(metrics.text(server.counts), media_type=metrics.CONTENT_TYPE)
+    replica = server.upstream.metrics() if server.upstream is not None else b""
+    return Response(metrics.text(server.counts) + replica, media_type=metrics.CONTENT_TYPE)
