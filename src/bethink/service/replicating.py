@@ -23,6 +23,8 @@ from bethink.stores.base import Transaction
 PROTOCOL = 1
 #: The operation of a revision that keeps what another change displaced.
 CONFLICT = "conflict"
+#: The operation of a revision with which a memory takes in another that says the same.
+MERGE = "merge"
 #: Fields that make sense together only.
 _TOGETHER = (frozenset(("status", "superseded_at")), frozenset(("content", "sealed")))
 #: Times that a change is tried again when another one of the same memory was faster.
@@ -174,7 +176,8 @@ class Replicating(Writing):
             )
             if outcome.result == "unknown":
                 # Not an answer to keep: the replica sends the memory itself, and then this.
-                return {"operation": change.operation, "result": "unknown", "id": id}
+                older = {"version": outcome.floor} if outcome.floor else {}
+                return {"operation": change.operation, "result": "unknown", "id": id, **older}
             kept = {"result": outcome.result, "id": outcome.id, "own": outcome.own, "floor": outcome.floor}
             # Without what was lost: that is kept once, where a seal or a purge finds it.
             tx.put_answer(change.owner, change.operation, kept)
@@ -228,6 +231,9 @@ class Replicating(Writing):
                 return self._store(tx, change, own) if memory is None else self._store_again(tx, change, memory, own)
             case _ if memory is None:
                 return _Outcome("unknown", change.memory)
+            case "edit" if change.base > memory.version:
+                # A backup was restored: what this change builds upon is lost here, and comes again with all of the memory.
+                return _Outcome("unknown", memory.id, floor=memory.version)
             case "edit":
                 return self._edit(tx, change, memory, own)
             case "link" | "unlink":
@@ -253,7 +259,7 @@ class Replicating(Writing):
         if change.owner != self.access.principal:
             memory, _ = self._screened(memory, by_hand=False)
         if twin := self._twin(tx, memory):
-            merged = self._merge(tx, twin, memory, self.now())
+            merged = self._merged(tx, twin, memory)
             tx.put_tombstone(change.owner, change.memory, twin.id)
             return _Outcome("merged", merged.id, own=_versions(twin, merged, own), floor=merged.version)
         tx.insert(memory)
@@ -262,6 +268,11 @@ class Replicating(Writing):
         tx.append_audit(self.now(), self._actor, "store", memory.id, {"source": memory.source, "status": memory.status})
         differs = memory != sent or memory.updated_at != change.at
         return _Outcome("applied", memory.id, own=[[1, 1]], differs=differs)
+
+    def _merged(self, tx: Transaction, twin: Memory, memory: Memory) -> Memory:
+        """Joins a memory into its twin: always a version of its own, by which a change is known that had not heard of it."""
+        merged = self._merge(tx, twin, memory, self.now(), memory.id)
+        return merged if merged.version > twin.version else self._written(tx, twin, MERGE, self.now(), memory.id, {}, {})
 
     def _twin(self, tx: Transaction, memory: Memory) -> Memory | None:
         """The memory that says the same there. What holds secrets has no twin: placeholders look alike."""
@@ -294,7 +305,7 @@ class Replicating(Writing):
             tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
         if after.sensitive and not memory.sensitive:
             tx.scrub_revisions(memory.id)
-        if deletes and memory.deleted_at is None and (displaced := foreign & _TEXT):
+        if "deleted_at" in fields and deletes and memory.deleted_at is None and (displaced := foreign & _TEXT):
             # The delete stands; what somebody else wrote meanwhile is listed.
             self._keep(tx, change, after, {name: getattr(after, name) for name in displaced}, "edited elsewhere, deleted here")
         self._keep(tx, change, after, lost, "changed elsewhere")
@@ -386,12 +397,15 @@ class Replicating(Writing):
         """Fields that somebody else changed since the version that the replica knew."""
         if memory.version <= change.base:
             return set()
-        foreign = {
-            name
+        since = [
+            revision
             for revision in tx.revisions_of(memory.id)
             if revision.version >= change.base and not _within(revision.version + 1, own) and revision.op != CONFLICT
-            for name in revision.before
-        } - {"content_hash", "updated_at"}
+        ]
+        foreign = {name for revision in since for name in revision.before} - {"content_hash", "updated_at"}
+        if any(one.op == MERGE and one.note and tx.tombstone_of(memory.owner, one.note) for one in since):
+            # A memory that says the same was taken in meanwhile, and lives here alone: it must not leave recall unheard of.
+            foreign |= {"status", "deleted_at"}
         for group in _TOGETHER:
             if foreign & group:
                 foreign |= group
