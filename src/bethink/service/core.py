@@ -128,8 +128,12 @@ class Core:
     def _change(self, tx: Transaction, before: Memory, op: str, at: datetime, note: str = "", **changes: Any) -> Memory:
         """Writes changed fields of one memory with their revision; a change of nothing writes nothing."""
         changed = {name: getattr(before, name) for name, value in changes.items() if getattr(before, name) != value}
-        if not changed:
-            return before
+        return self._written(tx, before, op, at, note, changes, changed) if changed else before
+
+    def _written(
+        self, tx: Transaction, before: Memory, op: str, at: datetime, note: str, changes: Mapping[str, Any], changed: Mapping[str, Any]
+    ) -> Memory:
+        """Writes a memory's next version with its revision; `changed` are the values that the changes displace."""
         after = before.with_(**changes, version=before.version + 1, updated_at=max(at, before.updated_at))
         tx.update(after, before)
         tx.add_revision(self._revision(before, plain(changed), op, at, note))

@@ -25,6 +25,8 @@ from bethink.stores.base import Transaction
 #: What this server speaks; a replica that needs more says so.
 PROTOCOL = 1
 _UNSAID = {field.name: field for field in dataclasses.fields(Memory)}
+#: The operation of a revision with which a memory takes in another that says the same.
+MERGE = "merge"
 #: Fields that make sense together only.
 _TOGETHER = (frozenset(("status", "superseded_at")), frozenset(("content", "sealed")))
 #: Times that a change is tried again when another one of the same memory was faster.
@@ -179,7 +181,8 @@ class Replicating(Loans):
             )
             if outcome.result == "unknown":
                 # Not an answer to keep: the replica sends the memory itself, and then this.
-                return {"operation": change.operation, "result": "unknown", "id": id}
+                older = {"version": outcome.floor} if outcome.floor else {}
+                return {"operation": change.operation, "result": "unknown", "id": id, **older}
             kept = {"result": outcome.result, "id": outcome.id, "own": outcome.own, "floor": outcome.floor}
             # Without what was lost: that is kept once, where a seal or a purge finds it.
             tx.put_answer(change.owner, change.operation, kept)
@@ -234,6 +237,9 @@ class Replicating(Loans):
                 return self._store(tx, change, own) if memory is None else self._store_again(tx, change, memory, own)
             case _ if memory is None:
                 return _Outcome("unknown", change.memory)
+            case "edit" if change.base > memory.version:
+                # A backup was restored: what this change builds upon is lost here, and comes again with all of the memory.
+                return _Outcome("unknown", memory.id, floor=memory.version)
             case "edit":
                 return self._edit(tx, change, memory, own)
             case "link" | "unlink":
@@ -275,7 +281,10 @@ class Replicating(Loans):
         """Makes a memory one with its twin. Whose it was, and what it said otherwise, stays in the history."""
         self.writer = Writer(memory.client, memory.agent, memory.session, "sync")
         at = self.now()
-        merged = self._merge(tx, twin, memory, at)
+        merged = self._merge(tx, twin, memory, at, memory.id)
+        if merged.version == twin.version:
+            # Always a version of its own, by which a change is known that had not heard of it.
+            merged = self._written(tx, twin, MERGE, at, memory.id, {}, {})
         also = exchange.stored_also(memory.id, memory.client, memory.created_at)
         tx.add_revision(self._revision(merged, {}, TWIN, at, also))
         self._keep(tx, change, merged, _not_taken(merged, memory), f"the same words, {also}")
@@ -319,7 +328,7 @@ class Replicating(Loans):
             tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
         if after.sensitive and not memory.sensitive:
             tx.scrub_revisions(memory.id)
-        if deletes and memory.deleted_at is None and (displaced := foreign & _TEXT):
+        if "deleted_at" in fields and deletes and memory.deleted_at is None and (displaced := foreign & _TEXT):
             # The delete stands; what somebody else wrote meanwhile is listed.
             self._keep(tx, change, after, {name: getattr(after, name) for name in displaced}, "edited elsewhere, deleted here")
         self._keep(tx, change, after, lost, "changed elsewhere")
@@ -411,12 +420,15 @@ class Replicating(Loans):
         """Fields that somebody else changed since the version that the replica knew."""
         if memory.version <= change.base:
             return set()
-        foreign = {
-            name
+        since = [
+            revision
             for revision in tx.revisions_of(memory.id)
             if revision.version >= change.base and not _within(revision.version + 1, own) and revision.op != CONFLICT
-            for name in revision.before
-        } - {"content_hash", "updated_at"}
+        ]
+        foreign = {name for revision in since for name in revision.before} - {"content_hash", "updated_at"}
+        if any(one.op == MERGE and one.note and tx.tombstone_of(memory.owner, one.note) for one in since):
+            # A memory that says the same was taken in meanwhile, and lives here alone: it must not leave recall unheard of.
+            foreign |= {"status", "deleted_at"}
         for group in _TOGETHER:
             if foreign & group:
                 foreign |= group

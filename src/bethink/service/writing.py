@@ -250,15 +250,22 @@ class Writing(Judging, Sealing):
         found = tx.get(seen.id) if seen else None
         return found if found and found.deleted_at is None and found.status in ("active", "candidate") else None
 
-    def _merge(self, tx: Transaction, kept: Memory, said: Memory, now: datetime) -> Memory:
-        """Joins what was said again into the memory that stays: tags, keywords, the higher importance."""
+    def _merge(self, tx: Transaction, kept: Memory, said: Memory, now: datetime, note: str = "") -> Memory:
+        """Joins what was said again into the memory that stays: tags, keywords, the higher importance, the later expiry.
+
+        What was parked or completed holds again.
+
+        Args:
+            note: stands in the history, in the place of a restatement's own words.
+        """
         known = {*text.words(kept.content), *text.words(kept.expanded_keywords)}
         fresh = [word for word in text.informative(said.content[:2000]) if word not in known]
         keywords = _joined(kept.expanded_keywords, said.expanded_keywords.split(), fresh)
-        confirmed = kept.status == "candidate" and self._confirms(kept, said)
+        again = kept.status in ("parked", "completed") and said.status == "active"
+        confirmed = again or (kept.status == "candidate" and self._confirms(kept, said))
         tags = tuple(dict.fromkeys((*kept.tags, *said.tags)))[: drafts.MAX_TAGS]
         # A restatement's own words stay in the history, as they were said.
-        note = said.content if said.content != kept.content else ""
+        note = note or (said.content if said.content != kept.content else "")
         return self._change(
             tx,
             kept,
@@ -269,6 +276,7 @@ class Writing(Judging, Sealing):
             expanded_keywords=keywords,
             importance=max(kept.importance, said.importance),
             status="active" if confirmed else kept.status,
+            expires_at=max(kept.expires_at, said.expires_at) if kept.expires_at and said.expires_at else None,
         )
 
     def _confirms(self, kept: Memory, said: Memory) -> bool:

@@ -471,6 +471,10 @@ class Log(Protocol):
         """Ids of the memories that have something to send."""
         ...
 
+    def busy(self) -> set[str]:
+        """Those of them about which the server is about to hear; what was refused, and secrets that wait, do not count."""
+        ...
+
     def rewind(self) -> None:
         """The server's order of changes begins anew: whatever it tells next is news."""
         ...

@@ -30,11 +30,13 @@ class Repair:
     again: tuple[tuple[str, int], ...] = ()
     #: Edges to be sent again: the server has lost them.
     links: tuple[Edge, ...] = ()
+    #: Memories whose secrets are to be sent again: the server may have lost them.
+    secrets: tuple[str, ...] = ()
     #: The server's order of changes has lost its end, as after a backup was restored.
     went_back: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.pull or self.store or self.again or self.links or self.went_back)
+        return bool(self.pull or self.store or self.again or self.links or self.secrets or self.went_back)
 
 
 def repair(
@@ -51,13 +53,14 @@ def repair(
             than before sees more of their edges.
     """
     linked = {source for source, _, _ in (*here, *there) if mine.get(source) == theirs.get(source)}
-    # An edge raises its memory's number alone, not the version.
+    # An edge raises its memory's number alone, not the version; so does a secret.
     links = [edge for edge in here if edge[0] in theirs and theirs[edge[0]][1] < mine.get(edge[0], (0, 0))[1]]
     pull = [id for id, mark in theirs.items() if id in linked or (id not in busy and _newer(mark, mine.get(id)))]
     store = [id for id in mine if id not in theirs and id not in busy]
     again = [(id, theirs[id][0]) for id, mark in mine.items() if id in theirs and id not in busy and theirs[id][0] < mark[0]]
+    secrets = [id for id, mark in mine.items() if id in theirs and theirs[id][0] == mark[0] and theirs[id][1] < mark[1]]
     went_back = any(id in theirs and theirs[id][1] < mark[1] for id, mark in mine.items())
-    return Repair(tuple(sorted(pull)), tuple(sorted(store)), tuple(sorted(again)), tuple(sorted(links)), went_back)
+    return Repair(tuple(sorted(pull)), tuple(sorted(store)), tuple(sorted(again)), tuple(sorted(links)), tuple(sorted(secrets)), went_back)
 
 
 def _newer(theirs: Mark, mine: Mark | None) -> bool:

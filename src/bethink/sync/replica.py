@@ -12,7 +12,7 @@ from bethink.model import Access, Memory, Revision
 from bethink.service.core import utc_now
 from bethink.service.lending import OPS
 from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
-from bethink.sync import conflicts, merge, ties, twins
+from bethink.sync import conflicts, mending, merge, ties, twins
 from bethink.sync.peer import REFUSED, Json
 from bethink.sync.plan import SLOW, Repair
 from bethink.sync.secrets import Kept, Secrets, holders
@@ -226,24 +226,7 @@ class Replica:
         """Logs again what the server should have and has not."""
         with self.store.write(self.access) as tx:
             tx.unlogged()
-            for id in found.store:
-                memory = tx.get(id)
-                if memory is not None and not tx.log.pending(id):
-                    tx.log.unknow(id)
-                    tx.log.add(id, memory.owner, "store", None)
-                    self._log_belongings(tx, memory)
-            for id, version in found.again:
-                memory = tx.get(id)
-                if memory is not None and not tx.log.pending(id):
-                    fields = exchange.fields_of(memory)
-                    fields.pop("created_at", None)
-                    payload = {"fields": fields, "at": memory.updated_at.isoformat()}
-                    tx.log.add(id, memory.owner, "edit", payload, version)
-                    self._log_belongings(tx, memory)
-            for link in tx.links_of([source for source, _, _ in found.links]):
-                memory = tx.get(link.source)
-                if memory is not None and (link.source, link.target, link.type) in found.links:
-                    tx.log.add(memory.id, memory.owner, "link", exchange.link_out(link))
+            mending.mend(tx, found)
 
     def rewind(self) -> None:
         """The server's order of changes begins anew."""
@@ -277,7 +260,8 @@ class Replica:
                     self._gone(tx, change.memory, None)
                 return 1
             case "unknown":
-                self._send_whole(tx, change)
+                older = answer.get("version")
+                self._send_whole(tx, change, int(older) if older is not None else None)
                 return 0
             case "refused":
                 if change.op == "secret" and self.secrets.answered(change, str(answer.get("code"))):
@@ -408,8 +392,12 @@ class Replica:
         tx.log.drop(id)
         tx.log.unknow(id)
 
-    def _send_whole(self, tx: ReplicaTransaction, change: Change) -> None:
-        """The server does not have the memory that a change is about: the memory comes first."""
+    def _send_whole(self, tx: ReplicaTransaction, change: Change, older: int | None = None) -> None:
+        """The server does not have the memory that a change is about: the memory comes first.
+
+        Args:
+            older: the server's version, when it has an older state of the memory than it once had.
+        """
         if any(one.op == "store" for one in tx.log.pending(change.memory)):
             # It failed on its way and is sent again as it was; what was changed since follows it.
             return
@@ -418,19 +406,14 @@ class Replica:
             tx.log.settle(change.operation)
         if memory is None:
             return
-        tx.log.unknow(memory.id)
-        tx.log.add(memory.id, memory.owner, "store", None)
+        if older is not None:
+            mending.edit_whole(tx, memory, older)
+            tx.log.know(memory.id, older, 0)
+            tx.log.put_fact("compare", True)
+            return
+        mending.whole_again(tx, memory)
         if change.op == "unlink":
             tx.log.add(memory.id, memory.owner, change.op, change.payload)
-        self._log_belongings(tx, memory)
-
-    def _log_belongings(self, tx: ReplicaTransaction, memory: Memory) -> None:
-        """Logs the edges and secrets of a memory. A secret that the server has after all is not kept there twice."""
-        for link in tx.links_of([memory.id]):
-            if link.source == memory.id:
-                tx.log.add(memory.id, memory.owner, "link", exchange.link_out(link))
-        for _, id, name, _, _ in self.kept_of([memory.id]):
-            tx.log.add(id, memory.owner, "secret", {"name": name})
 
     def local(self, remote: str, principal: str) -> str:
         """What an owner of the server's is called here."""

@@ -14,6 +14,7 @@ from bethink.errors import PeerError
 from bethink.service.replicating import PROTOCOL
 from bethink.stores.base import Change
 from bethink.sync import plan
+from bethink.sync.mending import rescue
 from bethink.sync.peer import REFUSED, Json, Peer, RequestFailed, RequestRefused
 from bethink.sync.replica import WITHHELD, Replica
 from bethink.sync.secrets import Waits, Withheld, keys_of
@@ -165,12 +166,12 @@ class Session:
             page = self.peer.changes(cursor, PAGE)
             if page.get("reset") and cursor is not None:
                 # The server has lost some of its past: what it lost is here, and is sent when the rest was fetched.
-                self.verify()
-                self.replica.rewind()
+                self.verify(went_back=True)
                 self._missed = True
                 continue
             if isinstance(page.get("total"), int):
                 total = done + page["total"]
+            rescue(self.replica.store, self.replica.access, page)
             done += self.replica.absorb(page)
             self._told("fetched", done, total)
             if not page.get("has_more"):
@@ -185,19 +186,25 @@ class Session:
             if not self.replica.found_secrets(ids[:_SECRETS], page, self._chance()):
                 break
 
-    def verify(self) -> int:
-        """Compares digests with the server and repairs what differs, both ways; answers how many memories differed."""
+    def verify(self, *, went_back: bool = False) -> int:
+        """Compares digests with the server and repairs what differs, both ways; answers how many memories differed.
+
+        Args:
+            went_back: it is known already that the server has lost some of its past.
+        """
         differing = self.replica.upload_unknown()
         compared = self.compare()
-        if any(found.went_back for found in compared.values()):
+        for found in compared.values():
+            self.replica.mend(found)
+        if went_back or any(found.went_back for found in compared.values()):
             # Numbers from a past that the server has lost would make its news look old.
             self.replica.rewind()
             differing += 1
         for owner, found in compared.items():
             differing += len(found.pull) + len(found.store) + len(found.again) + len(found.links)
-            self.replica.mend(found)
             for start in range(0, len(found.pull), PAGE):
                 page = self.peer.fetch(found.pull[start : start + PAGE])
+                rescue(self.replica.store, self.replica.access, page)
                 self.replica.absorb(page, move_cursor=False)
             self._told(f"compared {owner}", differing, None)
         return differing
@@ -206,7 +213,7 @@ class Session:
         """What differs, by owner. Only parts whose digests differ are looked at."""
         log = self.replica.store.log
         found = {}
-        busy = log.waiting()
+        busy = log.busy()
         for owner in self.replica.access.readable:
             mine = {id: (version, seq) for id, version, seq in log.marks(owner)}
             edges = list(self.replica.store.edges(self.replica.access, owner))

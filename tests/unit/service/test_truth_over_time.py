@@ -30,6 +30,22 @@ class TestRemember:
         assert memories.count()["total"] == 1
         assert [revision.op for revision in memories.history(first.memory.id)] == ["create", "merge"]
 
+    def test_what_is_said_again_for_good_holds_again(self, memories: Memories, clock: Clock) -> None:
+        memories.remember(Draft("the door code is 1234", expires_at=clock.turn(hours=0) + timedelta(hours=1)))
+        later = memories.remember(Draft("the door code is 1234", expires_at=clock.turn(hours=0) + timedelta(hours=2)))
+        assert later.memory.expires_at == NOW + timedelta(hours=2)
+        clock.turn(days=1)
+        again = memories.remember(Draft("the door code is 1234"))
+        assert again.action == "merged" and again.memory.expires_at is None
+        # Who names an end does not end what holds for good.
+        assert memories.remember(Draft("the door code is 1234", expires_at=NOW + timedelta(days=2))).memory.expires_at is None
+        for status in ("parked", "completed"):
+            memories.revise(again.memory.id, Changes(status=status))
+            assert memories.remember(Draft("the door code is 1234", status="candidate")).memory.status == status
+            assert memories.remember(Draft("the door code is 1234")).memory.status == "active"
+        memories.revise(again.memory.id, Changes(status="quarantined"))
+        assert memories.remember(Draft("the door code is 1234")).memory.status == "quarantined"
+
     def test_elsewhere_it_is_another(self, memories: Memories, make: Callable[..., Memories]) -> None:
         draft = Draft("uses uv")
         one = memories.remember(draft)

@@ -88,6 +88,23 @@ def test_1_a_refused_memory_that_is_mended_is_sent(tmp_path: Path, server: Serve
     assert one.memories.stats()["sync"] == {"pending": 0, "refused": 0}
 
 
+def test_1_an_edit_behind_a_refused_memory_does_not_displace_a_newer_one(tmp_path: Path, server: Server) -> None:
+    one = machine(tmp_path, server)
+    one.peer.refused = ("about the deploy",)
+    memory = one.say("about the deploy")
+    one.sync()
+    one.peer.refused = ()
+    one.replica.refuse(one.store.log.pending(memory.id)[0], "SealUnavailable", "Vault is away.", "")
+    # As it was logged while the memory was on its way.
+    with one.store.write(one.replica.access) as tx:
+        tx.log.add(memory.id, "local", "edit", {"fields": {"tags": ["old"], "importance": 0.1}, "at": memory.updated_at.isoformat()})
+    one.memories.revise(memory.id, Changes(tags=("new",), importance=0.9))
+    one.sync()
+    for place in (one.memories, server.memories()):
+        assert (place.get(memory.id).tags, place.get(memory.id).importance) == (("new",), 0.9)
+    assert one.store.log.waiting() == set()
+
+
 def test_2_an_outage_of_any_length_loses_nothing(tmp_path: Path, server: Server) -> None:
     one = machine(tmp_path, server)
     one.sync()

@@ -111,7 +111,8 @@ class SQLiteLog:
                 self._db.execute("UPDATE pending_ops SET refused = NULL, next_try = 0 WHERE operation = ?", (operation,))
                 continue
             if one.op == "store":
-                # The server never had it: what it gets now is the memory as it has become.
+                # The server never had it: what it gets now is the memory as it has become, with every edit that waits behind it.
+                self._db.execute("DELETE FROM pending_ops WHERE memory = ? AND op = 'edit'", (memory.id,))
                 self._db.execute(
                     "UPDATE pending_ops SET operation = ?, payload = NULL, refused = NULL, tries = 0, next_try = 0 WHERE operation = ?",
                     (new_id(), operation),
@@ -276,6 +277,14 @@ class SQLiteLog:
 
     def waiting(self) -> set[str]:
         return {row[0] for row in self._db.execute("SELECT DISTINCT memory FROM pending_ops")}
+
+    def busy(self) -> set[str]:
+        # What was refused, and a secret that waits for its key, may never be sent. What was purged here must not come back.
+        sql = (
+            "SELECT DISTINCT memory FROM pending_ops "
+            "WHERE op IN ('store', 'purge') OR (refused IS NULL AND NOT (op = 'secret' AND next_try > 0))"
+        )
+        return {row[0] for row in self._db.execute(sql)}
 
     def rewind(self) -> None:
         self._db.execute("UPDATE replica SET seq = 0")
