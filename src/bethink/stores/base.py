@@ -6,7 +6,7 @@ method that reads or writes memories takes an `Access`; the store ANDs its predi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -375,8 +375,12 @@ class Log(Protocol):
 
     def put_fact(self, name: str, value: Any) -> None: ...
 
-    def due(self, now: datetime, limit: int) -> list[Change]:
-        """What can be sent now, in order; what waits behind a change that waits is left out."""
+    def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> list[Change]:
+        """What can be sent now, in order; what waits behind a change that waits is left out.
+
+        Args:
+            without: owners whose changes are left out, and do not count.
+        """
         ...
 
     def get(self, operation: str) -> Change | None: ...

@@ -109,8 +109,7 @@ class Replica:
 
     def outgoing(self, limit: int) -> list[Change]:
         """What can be sent now, in order."""
-        readonly = set((self.binding or {}).get("readonly", ()))
-        return [change for change in self.store.log.due(self.now(), limit) if change.owner not in readonly]
+        return self.store.log.due(self.now(), limit, without=(self.binding or {}).get("readonly", ()))
 
     def wire(self, change: Change, *, keys: Collection[str], confidential: bool) -> Json | None:
         """A change as it is sent; None when there is nothing left to send.

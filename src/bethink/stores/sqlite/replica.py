@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -50,9 +50,12 @@ class SQLiteLog:
         else:
             self._db.execute("INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)", (name, json.dumps(value, ensure_ascii=False)))
 
-    def due(self, now: datetime, limit: int) -> list[Change]:
-        sql = f"SELECT {_COLUMNS} FROM pending_ops p WHERE p.refused IS NULL AND p.next_try <= :now AND NOT {_BEHIND} ORDER BY p.number"
-        return [_change(row) for row in self._db.execute(f"{sql} LIMIT {int(limit)}", {"now": stamp(now)})]
+    def due(self, now: datetime, limit: int, without: Collection[str] = ()) -> list[Change]:
+        sql = (
+            f"SELECT {_COLUMNS} FROM pending_ops p WHERE p.refused IS NULL AND p.next_try <= :now AND NOT {_BEHIND} "
+            f"AND p.owner NOT IN (SELECT value FROM json_each(:without)) ORDER BY p.number LIMIT {int(limit)}"
+        )
+        return [_change(row) for row in self._db.execute(sql, {"now": stamp(now), "without": json.dumps(list(without))})]
 
     def get(self, operation: str) -> Change | None:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM pending_ops p WHERE p.operation = ?", (operation,)).fetchone()
