@@ -292,8 +292,11 @@ class Replicating(Writing):
         after, secrets = self._with(tx, change, memory, fields)
         for name, one in secrets:
             tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
-        if after.sensitive and not memory.sensitive:
+        if _seals(change) and (lost or after is not memory):
+            # Found there, perhaps by rules that this server does not have.
             tx.scrub_revisions(memory.id)
+        else:
+            self._hush_before(tx, memory, after)
         if deletes and memory.deleted_at is None and (displaced := foreign & _TEXT):
             # The delete stands; what somebody else wrote meanwhile is listed.
             self._keep(tx, change, after, {name: getattr(after, name) for name in displaced}, "edited elsewhere, deleted here")
@@ -421,6 +424,11 @@ class Replicating(Writing):
 
 
 _TEXT = frozenset(("content", "category", "tags", "expanded_keywords", "importance", "scope"))
+
+
+def _seals(change: Sent) -> bool:
+    """Whether a change takes secrets out of what was said."""
+    return (change.payload.get("revision") or {}).get("op") == "seal"
 
 
 def conflict_of(revision: Revision) -> dict[str, Any] | None:
