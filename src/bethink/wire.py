@@ -162,7 +162,7 @@ def replica_of(settings: Settings) -> Replica:
     from bethink.sync.replica import Replica
 
     store = SQLiteStore(settings.database)
-    return Replica(store, settings["MEMORY_USER"], seal=seal_of(settings, store))
+    return Replica(store, settings["MEMORY_USER"], seal=seal_of(settings, store), limits=limits_of(settings))
 
 
 def peer_of(settings: Settings, *, wait: Callable[[Unreachable, float], None] | None = None) -> HttpPeer:

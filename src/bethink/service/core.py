@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from bethink import text
 from bethink.errors import Forgotten, InvalidInput, NotFound
 from bethink.model import Access, Filter, Memory, Reach, Revision, Scope
 from bethink.project import short
@@ -138,7 +137,8 @@ class Core:
         tx.update(after, before)
         tx.add_revision(self._revision(before, plain(changed), op, at, note))
         tx.record_change(f"{after.id}:{after.version}", after.id, op, before.version, {})
-        tx.append_audit(at, self._actor, op, after.id, {"version": after.version, **({"note": note} if note else {})})
+        # Without the note, which may be somebody's words: nothing is ever taken out of the audit.
+        tx.append_audit(at, self._actor, op, after.id, {"version": after.version})
         return after
 
     def _cascade(self, tx: Transaction, gone: Memory, what: str, now: datetime) -> None:
@@ -154,9 +154,8 @@ class Core:
             for id in wave:
                 memory = tx.get(id)
                 if memory is not None and memory.deleted_at is None and memory.owner in self.access.writable:
-                    # Who reads the one may not be allowed to read the other.
-                    said = f": {text.title(gone.content, 60)}" if memory.owner == gone.owner else ""
-                    self._change(tx, memory, "review", now, needs_review=f"{gone.id} {what}{said}")
+                    # By its id alone: it may be sealed or erased, and who reads the one may not be allowed to read the other.
+                    self._change(tx, memory, "review", now, needs_review=f"{gone.id} {what}")
 
     @property
     def _actor(self) -> str:

@@ -13,7 +13,7 @@ from bethink.service.writing import Writing
 
 if TYPE_CHECKING:
     from bethink.service.people import People
-    from bethink.service.replicating import Sent
+    from bethink.service.sent import Sent
 
 
 class Unlent(Exception):

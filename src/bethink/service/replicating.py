@@ -12,13 +12,14 @@ from typing import Any, Self
 
 from bethink import exchange, text
 from bethink.errors import BethinkError, Forbidden, InvalidInput, NotFound, SealDenied, StoreError, VersionConflict
-from bethink.model import CONFLICT, LINK_TYPES, SETTLING, STATUSES, TRUSTS, TWIN, Memory, Revision, category_of, one_of
-from bethink.service import conflicts, drafts
+from bethink.model import CONFLICT, LINK_TYPES, SETTLING, TWIN, Memory, Revision, one_of
+from bethink.service import conflicts
 from bethink.service.core import Writer
 from bethink.service.lending import OPS as LOANS
 from bethink.service.loans import Loans, Unlent
 from bethink.service.placing import Placing, Unprepared
 from bethink.service.sealing import redacted
+from bethink.service.sent import Sent, split
 from bethink.service.writing import Writing
 from bethink.stores.base import Transaction
 
@@ -31,47 +32,6 @@ MERGE = "merge"
 _TOGETHER = (frozenset(("status", "superseded_at")), frozenset(("content", "sealed")))
 #: Times that a change is tried again when another one of the same memory was faster.
 _TRIES = 5
-#: The server decides these itself.
-_DERIVED = frozenset(("content_hash", "updated_at", "version", "seq", "id", "owner"))
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One change as a replica sent it."""
-
-    operation: str
-    memory: str
-    owner: str
-    op: str
-    base: int
-    previous: str | None
-    payload: Mapping[str, Any]
-    at: datetime
-
-    @classmethod
-    def parsed(cls, data: Any) -> Self:
-        """
-        Raises:
-            InvalidInput: it is no change.
-        """
-        try:
-            payload = data.get("payload") or {}
-            previous = data.get("previous")
-            made = cls(
-                str(data["operation"]),
-                str(data["memory"]),
-                str(data["owner"]),
-                str(data["op"]),
-                int(data.get("base", 0)),
-                None if previous is None else str(previous),
-                dict(payload),
-                exchange.checked({"updated_at": data["at"]})["updated_at"],
-            )
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise InvalidInput("Not a change.") from None
-        if not made.operation or len(made.operation) > 128 or drafts.checked_id(made.memory) is None:
-            raise InvalidInput("Not a change.")
-        return made
 
 
 _NO_KEY = "Give both sides the same MEMORY_ENCRYPTION_KEY or the same Vault."
@@ -258,7 +218,7 @@ class Replicating(Loans):
 
     def _store(self, tx: Transaction, change: Sent, own: Spans) -> _Outcome:
         fields = change.payload.get("fields") or {}
-        known, extra = _split(fields)
+        known, extra = split(fields)
         if "content" not in known:
             raise InvalidInput("A memory needs a content.")
         made = known.pop("created_at", None) or change.at
@@ -326,8 +286,11 @@ class Replicating(Loans):
         after, secrets = self._with(tx, change, memory, fields)
         for name, one in secrets:
             tx.put_secret(memory.id, name, one.blob, {"tier": one.tier, **one.meta})
-        if after.sensitive and not memory.sensitive:
+        if change.seals and (lost or after is not memory):
+            # Found there, perhaps by rules that this server does not have.
             tx.scrub_revisions(memory.id)
+        else:
+            self._hush_before(tx, memory, after)
         if "deleted_at" in fields and deletes and memory.deleted_at is None and (displaced := foreign & _TEXT):
             # The delete stands; what somebody else wrote meanwhile is listed.
             self._keep(tx, change, after, {name: getattr(after, name) for name in displaced}, "edited elsewhere, deleted here")
@@ -413,7 +376,7 @@ class Replicating(Loans):
         return seal.open(change.owner, str(sealed.get("memory") or change.memory), name, blob, {"key": str(sealed.get("key"))})
 
     def _wanted(self, change: Sent) -> dict[str, Any]:
-        known, extra = _split(change.payload.get("fields") or {})
+        known, extra = split(change.payload.get("fields") or {})
         return {**known, **extra}
 
     def _foreign(self, tx: Transaction, change: Sent, memory: Memory, own: Spans) -> set[str]:
@@ -458,27 +421,6 @@ class Replicating(Loans):
 
 
 _TEXT = frozenset(("content", "category", "tags", "expanded_keywords", "importance", "scope"))
-
-
-def _split(fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Known fields, validated, and those of a newer version, as they came."""
-    if not isinstance(fields, Mapping):
-        raise InvalidInput("fields is not an object.")
-    known = exchange.checked({name: value for name, value in fields.items() if name in exchange.FIELDS})
-    extra = {str(name): value for name, value in fields.items() if name not in exchange.FIELDS and name not in _DERIVED and name != "extra"}
-    checks: dict[str, Any] = {
-        "content": text.checked_content,
-        "category": category_of,
-        "tags": drafts.checked_tags,
-        "expanded_keywords": drafts.checked_keywords,
-        "importance": drafts.checked_importance,
-        "scope": drafts.checked_scope,
-        "status": lambda value: one_of(value, STATUSES, "status"),
-        "trust": lambda value: one_of(value, TRUSTS, "trust"),
-    }
-    if len(json.dumps(extra)) > 65_536:
-        raise InvalidInput("Too many unknown fields.")
-    return {name: checks[name](value) if name in checks else value for name, value in known.items()}, extra
 
 
 def _not_taken(merged: Memory, memory: Memory) -> dict[str, Any]:

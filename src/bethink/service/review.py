@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bethink import text
 from bethink.errors import Conflict
 from bethink.model import Changes, Filter, Memory, Page, Reach
 from bethink.service.writing import Writing
@@ -29,7 +30,7 @@ class Review(Writing):
         where = Filter(reach=reach, archive=False)
         items = [
             *(ReviewItem(memory, "quarantined") for memory in self._waiting(replace(where, statuses=("quarantined",)))),
-            *(ReviewItem(memory, memory.needs_review) for memory in self._waiting(replace(where, needs_review=True))),
+            *self._shaken(self._waiting(replace(where, needs_review=True))),
             *(ReviewItem(memory, "candidate") for memory in self._waiting(replace(where, statuses=("candidate",)))),
         ]
         unique = {item.memory.id: item for item in reversed(items)}
@@ -57,6 +58,13 @@ class Review(Writing):
     def reject(self, ids: Sequence[str]) -> list[Memory]:
         """Forgets memories that waited; `restore` brings one back."""
         return [self.forget(id) for id in ids]
+
+    def _shaken(self, memories: Sequence[Memory]) -> list[ReviewItem]:
+        """Memories that lost their ground, with the title of the memory for which they did, unless that is forgotten."""
+        named = {memory.id: memory.needs_review.split(" ", 1)[0] for memory in memories}
+        found = self.store.get(self.access, list(dict.fromkeys(named.values())))
+        titles = {id: f": {text.title(one.content, 60)}" for id, one in found.items() if one.deleted_at is None}
+        return [ReviewItem(memory, memory.needs_review + titles.get(named[memory.id], "")) for memory in memories]
 
     def _waiting(self, where: Filter) -> tuple[Memory, ...]:
         page: Page = self.store.page(self.access, where, self.now(), limit=1000, offset=0)

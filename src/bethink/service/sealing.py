@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from bethink import text
 from bethink.errors import BethinkError, NotFound, SealUnavailable
-from bethink.model import Filter, Link, Memory
+from bethink.model import Filter, Link, Memory, Revision
 from bethink.service.core import Core
 
 if TYPE_CHECKING:
     from bethink.seal.base import Sealed
     from bethink.seal.chain import Chain, Moved, Row
     from bethink.service.core import Limits
+    from bethink.stores.base import Transaction
 
 #: What stands for a content that is sealed as a whole; each wording of it has a name of its own.
 _WHOLE = re.compile(r"\[REDACTED:(content(?:_\d+)?)\]")
 Secrets = Sequence[tuple[str, "Sealed"]]
+#: What a person may have written into a memory.
+TEXTS = ("content", "expanded_keywords", "tags", "origin")
 
 
 class LazySeal:
@@ -138,7 +141,8 @@ class Sealing(Core):
     def seal_missed(self) -> int:
         """Looks through everything stored for secrets that were not recognised when it was written, and seals them.
 
-        Answers how many memories were changed; their histories lose the texts that held the secrets. Notes of edges only lose theirs.
+        Answers how many memories were changed; their histories lose the texts that held the secrets, also where the memory itself holds
+        none by now. Notes of edges only lose theirs.
         """
         changed = 0
         every = Filter(statuses=())
@@ -146,11 +150,14 @@ class Sealing(Core):
             for memory in self.store.walk(self.access, where, self.now()):
                 clean, secrets = self._sealed(memory)
                 links = self._telling_links(memory)
+                told = memory.owner in self.access.writable and telling(self.store.revisions(self.access, memory.id), self.limits)
                 if secrets:
                     self._seal_afterwards(memory, clean, secrets)
+                elif told:
+                    self._hush(memory)
                 for link in links:
                     self._retell(link)
-                changed += bool(secrets or links)
+                changed += bool(secrets or links or told)
         return changed
 
     def secrets(self) -> dict[str, Any]:
@@ -207,10 +214,39 @@ class Sealing(Core):
             for name, sealed in secrets:
                 tx.put_secret(memory.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
 
+    def _hush(self, memory: Memory) -> None:
+        with self.store.write(self.access) as tx:
+            tx.scrub_revisions(memory.id)
+            # Replicas are told that what did not win went with it.
+            tx.renumber(memory.id)
+            tx.append_audit(self.now(), self._actor, "hush", memory.id, {})
+
+    def _hush_before(self, tx: Transaction, before: Memory, after: Memory) -> None:
+        """Takes the texts out of a memory's history when they say what is sealed by now."""
+        if hushes(before, after, self.limits):
+            tx.scrub_revisions(after.id)
+
     def _erase_secrets(self, memory: Memory, rows: Iterable[tuple[str, bytes, Mapping[str, Any]]] | None = None) -> None:
         for name, blob, meta in self.store.secrets_of(self.access, memory.id) if rows is None else rows:
             if self.seal is not None:
                 self.seal.chain.erase(memory.owner, memory.id, name, blob, meta)
+
+
+def hushes(before: Memory, after: Memory, limits: Limits) -> bool:
+    """Whether what a memory said must not stay readable: it is sealed as a whole by now, or what was changed held secrets."""
+    if after.sensitive and not (before.sensitive and _WHOLE.fullmatch(before.content)):
+        return True
+    changed = [getattr(before, name) for name in TEXTS if getattr(before, name) != getattr(after, name)]
+    return _holds(_texts(changed), limits)
+
+
+def telling(revisions: Iterable[Revision], limits: Limits) -> bool:
+    """Whether a history holds secrets in the clear."""
+    return _holds((part for one in revisions for part in (one.note, *_texts([one.before.get(name) for name in TEXTS]))), limits)
+
+
+def _holds(texts: Iterable[str], limits: Limits) -> bool:
+    return any(redacted(each, limits) != each for each in texts)
 
 
 def redacted(note: str, limits: Limits) -> str:

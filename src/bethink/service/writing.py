@@ -113,8 +113,7 @@ class Writing(Judging, Sealing):
             revised = self._change(tx, before, "revise", now, **fields)
             for name, sealed in secrets:
                 tx.put_secret(before.id, name, sealed.blob, {"tier": sealed.tier, **sealed.meta})
-            if revised.sensitive and not before.sensitive:
-                tx.scrub_revisions(before.id)
+            self._hush_before(tx, before, revised)
         return revised
 
     def forget(self, id: str) -> Memory:
@@ -231,7 +230,7 @@ class Writing(Judging, Sealing):
         """A part of an old memory no longer holds: somebody has to say what is left of it."""
         tx.add_link(Link(new.id, old.id, "contradicts", now))
         if not old.needs_review:
-            self._change(tx, old, "review", now, needs_review=f"{new.id} corrects a part of it: {text.title(new.content, 60)}")
+            self._change(tx, old, "review", now, needs_review=f"{new.id} corrects a part of it")
 
     def _supersedable(self, tx: Transaction, id: str, new: Memory) -> Memory:
         old = tx.get(self.get(id).id)

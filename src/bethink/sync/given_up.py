@@ -9,7 +9,7 @@ from typing import Any, Literal
 from bethink.errors import Conflict, InvalidInput, NotFound
 from bethink.exchange import plain
 from bethink.model import Access, Memory
-from bethink.stores.base import Change, Log
+from bethink.stores.log import Change, Log
 from bethink.sync.peer import Peer
 from bethink.sync.replica import Replica
 

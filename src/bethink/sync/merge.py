@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bethink import exchange, text
 from bethink.model import Link, Memory
-from bethink.stores.base import Change
+from bethink.stores.log import Change
 
 
 def overlaid(server: Memory, waiting: Sequence[Change], local: Memory | None = None) -> Memory | None:

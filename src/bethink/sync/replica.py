@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from bethink import exchange
 from bethink.errors import BethinkError, InvalidInput, PeerError
-from bethink.model import Access, Memory, Revision
-from bethink.service.core import utc_now
+from bethink.model import Access, Memory
+from bethink.service.core import Limits, utc_now
 from bethink.service.lending import OPS
-from bethink.stores.base import Change, ReplicaStore, ReplicaTransaction
+from bethink.stores.base import ReplicaStore, ReplicaTransaction
+from bethink.stores.log import Change
 from bethink.sync import conflicts, mending, merge, ties, twins
+from bethink.sync.histories import Histories
 from bethink.sync.peer import REFUSED, Json
 from bethink.sync.plan import SLOW, Repair
 from bethink.sync.secrets import Kept, Secrets, holders
@@ -35,13 +37,23 @@ class Replica:
         store: the local store.
         user: the local name of whoever the key belongs to.
         seal: opens and seals secrets here.
+        limits: what counts as a secret.
     """
 
-    def __init__(self, store: ReplicaStore, user: str, *, seal: LazySeal | None = None, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        store: ReplicaStore,
+        user: str,
+        *,
+        seal: LazySeal | None = None,
+        limits: Limits | None = None,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.store = store
         self.user = user
         self.secrets = Secrets(seal)
         self.waiting = Waiting(store.log, clock)
+        self.histories = Histories(limits or Limits(), clock)
         self.now = clock
 
     @property
@@ -281,7 +293,7 @@ class Replica:
             return 0
         tx.log.settle(change.operation)
         if id != change.memory:
-            tx.log.move(change.memory, id)
+            self.histories.move(tx, change.memory, id)
             if tx.get(change.memory) is not None:
                 tx.erase(change.memory)
             tx.log.unknow(change.memory)
@@ -304,7 +316,7 @@ class Replica:
             if known[1] == seq:
                 # The memory came with the answer to a change; what belongs to it comes only now.
                 self._take_links(tx, here, item)
-                if here.sensitive:
+                if here.sensitive or here.sealed:
                     conflicts.drop(tx, here.id, item.get("conflicts", ()))
                 conflicts.take(tx, here.id, item.get("conflicts", ()))
                 return self._take_secrets(tx, here, item.get("secrets", ()))
@@ -316,18 +328,12 @@ class Replica:
             return True
         if here is None:
             tx.insert(merged)
+            self.histories.came(tx, merged)
         elif merged != here:
-            changed = exchange.difference(merged, here)
             tx.update(merged, here)
-            if changed:
-                actor = str((self.binding or {}).get("server", "server"))
-                tx.add_revision(
-                    Revision(here.id, here.version, self.now(), "sync", changed, actor, merged.client, merged.agent, merged.session)
-                )
-            if merged.sensitive and not here.sensitive:
-                tx.scrub_revisions(here.id)
+            self.histories.add(tx, here, merged, str((self.binding or {}).get("server", "server")), answered=also_same)
         self._take_links(tx, server, item)
-        if merged.sensitive and not also_same:
+        if (merged.sensitive or merged.sealed) and not also_same:
             conflicts.drop(tx, server.id, item.get("conflicts", ()))
         conflicts.take(tx, server.id, item.get("conflicts", ()))
         return self._take_secrets(tx, merged, item.get("secrets", ()))
@@ -386,7 +392,7 @@ class Replica:
     def _gone(self, tx: ReplicaTransaction, id: str, twin: str | None) -> None:
         """A memory was erased for good, or lives on in another one."""
         if twin is not None:
-            tx.log.move(id, twin)
+            self.histories.move(tx, id, twin)
         if tx.get(id) is not None:
             tx.erase(id)
         tx.log.drop(id)

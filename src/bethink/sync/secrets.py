@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bethink.errors import BethinkError, SealError, SealUnavailable
 from bethink.model import CONFLICT, Access, Filter
-from bethink.stores.base import Change, Store
+from bethink.stores.base import Store
+from bethink.stores.log import Change
 from bethink.sync.peer import Json
 
 if TYPE_CHECKING:

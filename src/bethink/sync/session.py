@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bethink import exchange
-from bethink.errors import PeerError
+from bethink.errors import BethinkError, InvalidInput, PeerError
 from bethink.service.replicating import PROTOCOL
-from bethink.stores.base import Change
+from bethink.stores.log import Change
 from bethink.sync import plan
 from bethink.sync.mending import rescue
 from bethink.sync.peer import REFUSED, Json, Peer, RequestFailed, RequestRefused
@@ -39,7 +39,7 @@ class Report:
     fetched: int = 0
     repaired: int = 0
     #: What went wrong, by part of the round.
-    errors: dict[str, PeerError] = field(default_factory=dict)
+    errors: dict[str, BethinkError] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -73,18 +73,21 @@ class Session:
         self._missed = False
 
     def round(self, *, verify: bool = False) -> Report:
-        """Says hello, sends, fetches, and compares when asked to. What fails is in the report; nothing is raised."""
+        """Says hello, sends, fetches, and compares when asked to.
+
+        What fails is in the report, a store that is busy too; nothing is raised.
+        """
         report = Report()
         self._missed = False
         try:
             self.connect()
-        except PeerError as error:
+        except BethinkError as error:
             report.errors["hello"] = error
             return report
         for name, part in (("push", self.push), ("pull", self.pull)):
             try:
                 count = part()
-            except PeerError as error:
+            except BethinkError as error:
                 report.errors[name] = error
                 continue
             if name == "push":
@@ -95,17 +98,17 @@ class Session:
             self._send_missed(report)
         try:
             self.fetch_secrets()
-        except PeerError as error:
+        except BethinkError as error:
             report.errors["secrets"] = error
-        if (verify or self.replica.to_compare) and report.ok:
-            try:
+        try:
+            if report.ok and (verify or self.replica.to_compare):
                 report.repaired = self.verify()
                 self.replica.compared()
                 if report.repaired:
                     report.sent += self.push()
                     report.fetched += self.pull()
-            except PeerError as error:
-                report.errors["verify"] = error
+        except BethinkError as error:
+            report.errors["verify"] = error
         return report
 
     def _send_missed(self, report: Report) -> None:
@@ -285,7 +288,13 @@ class Session:
         answers: Any = answer.get("answers") if isinstance(answer, Mapping) else None
         if not isinstance(answers, list):
             raise PeerError("The server's answer holds no answers.")
-        return self.replica.settle(changes, answers)
+        return self._settled(changes, answers)
+
+    def _settled(self, changes: Sequence[Change], answers: list[Any]) -> int:
+        try:
+            return self.replica.settle(changes, answers)
+        except (KeyError, TypeError, ValueError, AttributeError, InvalidInput) as error:
+            raise PeerError(f"The server's answer cannot be read: {error}.") from error
 
     def _later(self, change: Change) -> datetime:
         return self.replica.now() + timedelta(seconds=plan.pause_of_change(change.tries, self._chance()))

@@ -12,7 +12,7 @@ from typing import Any
 
 from bethink.errors import BethinkError
 from bethink.service.conflicts import open_conflicts
-from bethink.stores.base import Change
+from bethink.stores.log import Change
 from bethink.sync.replica import Replica
 
 #: Most refused changes that are named.

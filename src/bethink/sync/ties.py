@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from bethink.errors import Conflict
 from bethink.model import Access
-from bethink.stores.base import Change, ReplicaTransaction
+from bethink.stores.base import ReplicaTransaction
+from bethink.stores.log import Change
 from bethink.sync.peer import Json, WrongServer
 
 if TYPE_CHECKING:

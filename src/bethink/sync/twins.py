@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bethink.errors import BethinkError
-from bethink.stores.base import Log, ReplicaTransaction
+from bethink.stores.base import ReplicaTransaction
+from bethink.stores.log import Log
 from bethink.sync.secrets import Kept, Secrets
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bethink.errors import BethinkError
 from bethink.service.persons import SPACE
-from bethink.stores.base import Change, Log
+from bethink.stores.log import Change, Log
 from bethink.sync import plan
 
 _OUT, _IN = "secrets_waiting", "secrets_wanted"
@@ -61,7 +61,8 @@ class Waiting:
         said = log.fact(_IN) or {}
         before: list[str] = said.get("memories", [])
         missing = set(missing)
-        after = [id for id in before if id in missing or id not in told]
+        # What was asked for in vain goes behind the others: as many as are asked for at once must not starve them.
+        after = [id for id in before if id not in told]
         after += sorted(missing - set(after))
         if after != before:
             log.put_fact(_IN, {**said, "memories": after} if after else None)

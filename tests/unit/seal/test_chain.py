@@ -57,6 +57,16 @@ def test_a_tier_that_is_no_longer_configured_is_named(tmp_path: Path) -> None:
         build(tmp_path, use_keyring=False).open("alice", "m", "n", b"", {})
 
 
+def test_what_the_row_holds_is_erased_without_its_key(tmp_path: Path) -> None:
+    """What is kept in a Vault that is not configured is not said to be erased."""
+    (row,) = rows(build(tmp_path, encryption_key="k" * 20, use_keyring=False), 1)
+    chain = build(tmp_path, use_keyring=False)
+    chain.erase(*row)
+    with pytest.raises(SealDenied) as caught:
+        chain.erase("alice", "m", "n", b"", {"tier": "vault"})
+    assert "VAULT_ADDR" in caught.value.hint
+
+
 def test_migrating_is_lazy_resumable_and_keeps_what_it_cannot_move(tmp_path: Path) -> None:
     old = rows(build(tmp_path, use_keyring=False))
     chain = build(tmp_path, encryption_key=secrets.token_hex(32), use_keyring=False)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bethink.errors import Conflict
-from bethink.model import Changes, Draft
+from bethink.model import Changes, Draft, Filter
 from bethink.service.memories import Memories
+from bethink.service.sealing import Sealing
 from kit.replicas import seal_in
 
 
@@ -81,3 +82,71 @@ def test_what_changes_while_secrets_move_stays_as_it_was_changed(make: Callable[
     assert list(memories.secret(edited.id)["secrets"].values()) == [_token("Wx7c")]
     assert memories.secret(first)["secrets"]
     assert [moved.error for moved in memories.rotate_secrets()] == [None, None]
+
+
+def test_what_was_missed_leaves_the_history_also_where_it_is_said_no_more(
+    make: Callable[..., Memories], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memories = make(seal=seal_in(tmp_path))
+    with monkeypatch.context() as patched:
+        # As a version before kept it, which did not know this kind of secret.
+        patched.setattr(Sealing, "_sealed", lambda self, memory, rows=None: (memory, ()))
+        patched.setattr(Sealing, "_hush_before", lambda *_: None)
+        memory = memories.remember(Draft(f"The token of the mirror is {_token('Zq8v')}")).memory
+        other = memories.remember(Draft("Trains leave at noon")).memory
+        memories.revise(memory.id, Changes(content="The mirror needs no token"))
+        memories.revise(other.id, Changes(content="Trains leave at one"))
+    assert _token("Zq8v") in str(memories.history(memory.id))
+    assert memories.seal_missed() == 1 and memories.seal_missed() == 0
+    assert _token("Zq8v") not in str(memories.history(memory.id)) and "Trains leave at noon" in str(memories.history(other.id))
+    assert memories.get(memory.id).content == "The mirror needs no token"
+
+
+def test_an_edit_of_what_held_an_unknown_secret_leaves_it_in_no_history(
+    make: Callable[..., Memories], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memories = make(seal=seal_in(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr(Sealing, "_sealed", lambda self, memory, rows=None: (memory, ()))
+        memory = memories.remember(Draft(f"The token of the mirror is {_token('Zq8v')}")).memory
+    memories.revise(memory.id, Changes(importance=0.9))
+    assert _token("Zq8v") not in str(memories.history(memory.id))
+    # What held none stays.
+    memories.revise(memory.id, Changes(content="The mirror is closed"))
+    assert "The token of the mirror is [REDACTED" in str(memories.history(memory.id))
+
+
+@pytest.mark.parametrize("end", ["sealed", "purged"])
+def test_what_is_sealed_or_purged_is_told_by_no_audit_and_no_dependent(make: Callable[..., Memories], tmp_path: Path, end: str) -> None:
+    memories = make(seal=seal_in(tmp_path))
+    memory = memories.remember(Draft("The quokka feeds the deploy robot every Friday evening")).memory
+    again = memories.remember(Draft("The quokka feeds the deploy robot every Friday evening, always."))
+    assert (again.action, again.memory.id) == ("merged", memory.id)
+    corrected = memories.remember(Draft("The quokka is a marsupial", verbatim=True)).memory
+    depending = [
+        memories.remember(Draft(f"robot {each}", verbatim=True, derived_from=(each,))).memory for each in (memory.id, corrected.id)
+    ]
+    memories.remember(Draft("A quokka is a macropod", verbatim=True, supersedes=corrected.id))
+    memories.forget(memory.id)
+    memories.forget(corrected.id)
+    for each in (memory, corrected):
+        if end == "purged":
+            memories.purge(each.id)
+        else:
+            memories.restore(each.id)
+            memories.revise(each.id, Changes(sensitive=True))
+    assert all(memories.get(each.id).needs_review for each in depending)
+    told = str([memories.audit(), *(memories.history(each.id) for each in depending), memories.list(Filter()), memories.review()])
+    assert "quokka feeds" not in told and "marsupial" not in told
+
+
+def test_the_review_names_what_somebody_may_read(memories: Memories) -> None:
+    base = memories.remember(Draft("basalt is the base image", verbatim=True)).memory
+    near = memories.remember(Draft("a container on basalt", verbatim=True, derived_from=(base.id,))).memory
+    memories.remember(Draft("granite is the base image", verbatim=True, supersedes=base.id))
+    [item] = memories.review()
+    assert item.memory.id == near.id
+    assert item.reason.startswith(f"{base.id} was superseded by") and item.reason.endswith(": basalt is the base image")
+    memories.forget(base.id)
+    [item] = memories.review()
+    assert "basalt is the base" not in item.reason

@@ -14,7 +14,7 @@ from bethink.errors import Forbidden
 from bethink.exchange import fields_of, stored_also
 from bethink.ids import new_id
 from bethink.model import TWIN, Link, Memory, Revision
-from bethink.stores.base import Change
+from bethink.stores.log import Change
 from bethink.stores.sqlite.rows import moment, packed, stamp
 
 _PLACEHOLDER = re.compile(r"\[REDACTED:([^\]]+)\]")

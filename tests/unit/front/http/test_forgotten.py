@@ -115,7 +115,6 @@ def test_the_ways_back_are_open(house: House, what: str) -> None:
 @pytest.mark.parametrize("what", ["links", "why"])
 def test_an_edge_shows_nothing_of_a_forgotten_end(house: House, what: str) -> None:
     mark = f"the kingfisher of {what}"
-    # That a memory is to be looked at names the title of what was forgotten; the rest is shown nowhere.
     body = {"content": f"{mark} is seen {'again and ' * 12}again, and dives at dawn", "trust": "external", "status": "active"}
     gone = house.client.post("/api/memories", json=body).json()["id"]
     stays = house.client.post("/api/memories", json={"content": f"a stork of {what}", "derived_from": [gone]}).json()["id"]
