@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from bethink.errors import Conflict, Forbidden, Forgotten, NotFound
 from bethink.model import Access, Changes
 from bethink.service.people import SCOPES, People, Principal
 from bethink.sync import conflicts
-from bethink.sync.peer import Json, Peer, RequestFailed, Unreachable
+from kit.faulty import Crash, Faulty, Mortal
 from kit.loans import Loans
 from kit.replicas import Machine, Server, differences, everything, opened
 
@@ -43,87 +43,6 @@ steps = 0
 NOT_NOW = (Conflict, Forbidden, Forgotten, NotFound)
 
 
-class Crash(BaseException):
-    """The process ends here."""
-
-
-class Mortal:
-    """A store whose process ends before a certain transaction."""
-
-    def __init__(self, inner: Any, transactions: int) -> None:
-        self.inner = inner
-        self.left = transactions
-
-    def write(self, access: Access) -> Any:
-        self.left -= 1
-        if self.left < 0:
-            raise Crash
-        return self.inner.write(access)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-
-class Faulty:
-    """A peer on a bad line: requests and answers get lost, come twice, or come when nobody waits for them any more."""
-
-    def __init__(self, inner: Peer) -> None:
-        self.inner = inner
-        self.address, self.confidential = inner.address, inner.confidential
-        self.cut = False
-        #: What happens to the next requests, in order; None lets one through.
-        self.faults: list[str | None] = []
-        self.late: list[list[Json]] = []
-
-    def _next(self) -> str | None:
-        if self.cut:
-            return "lost"
-        return self.faults.pop(0) if self.faults else None
-
-    def _ask(self, name: str, *given: Any) -> Any:
-        fault = self._next()
-        if fault == "lost":
-            raise Unreachable("lost on the way")
-        if fault == "failed":
-            raise RequestFailed("500")
-        if fault == "late" and name == "push":
-            self.late.append(list(given[0]))
-            raise Unreachable("lost on the way, for now")
-        for late in self.late if fault == "doubled" else []:
-            self.inner.push(late)
-        answer = getattr(self.inner, name)(*given)
-        if fault == "doubled" and name == "push":
-            answer = self.inner.push(*given)
-        if fault == "unanswered":
-            raise Unreachable("the answer was lost")
-        if fault == "crash":
-            raise Crash
-        if fault == "shuffled" and name == "push":
-            answer["answers"].reverse()
-        return answer
-
-    def hello(self) -> Json:
-        return self.inner.hello()
-
-    def push(self, changes: Sequence[Json]) -> Json:
-        return dict(self._ask("push", changes))
-
-    def changes(self, cursor: str | None, limit: int) -> Json:
-        return dict(self._ask("changes", cursor, min(limit, 3)))
-
-    def digest(self, owner: str) -> Json:
-        return dict(self._ask("digest", owner))
-
-    def marks(self, owner: str, buckets: Sequence[int]) -> Json:
-        return dict(self._ask("marks", owner, buckets))
-
-    def fetch(self, ids: Sequence[str]) -> Json:
-        return dict(self._ask("fetch", ids))
-
-    def close(self) -> None:
-        self.inner.close()
-
-
 FAULTS = st.lists(st.sampled_from([None, "lost", "failed", "late", "doubled", "unanswered", "crash", "shuffled"]), max_size=4)
 MACHINE = st.integers(0, 4)
 NUMBER = st.integers(0, 10_000)
@@ -135,13 +54,21 @@ class Replication(RuleBasedStateMachine):
     In a crowd the last machines are somebody else's, who shares a space with the first one's user and is lent single memories.
     """
 
-    @initialize(count=st.integers(3, 5), crowd=st.booleans(), at_last=st.none() | st.sampled_from(ROLES), early=st.booleans())
-    def begin(self, count: int, crowd: bool, at_last: str | None, early: bool) -> None:
+    @initialize(
+        count=st.integers(3, 5),
+        crowd=st.booleans(),
+        at_last=st.none() | st.sampled_from(ROLES),
+        early=st.booleans(),
+        compares=st.booleans(),
+    )
+    def begin(self, count: int, crowd: bool, at_last: str | None, early: bool, compares: bool) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="bethink-sync-", dir=FOLDER))
         self.server = Server(self.folder, key=KEY)
         self.crowd = crowd
         #: What becomes of Bob in the end, before the last rounds or between them.
         self.at_last, self.early = at_last, early
+        #: Whether digests are compared in the last rounds: sending and fetching alone make all equal.
+        self.compares = compares
         self.access = {"ann": Access.local("ann")}
         #: What Bob may do in the space; None while he is not in it.
         self.role: str | None = None
@@ -377,7 +304,7 @@ class Replication(RuleBasedStateMachine):
                 machine.clock.at += timedelta(days=1)
                 with machine.store.write(machine.replica.access) as tx:
                     tx.log.retry_all()
-                report = machine.sync(verify=True)
+                report = machine.sync(verify=self.compares)
                 assert report.ok, report.errors
 
     def _judge(self) -> None:
@@ -404,6 +331,7 @@ class Replication(RuleBasedStateMachine):
         self._nothing_lost(server, every, unsent)
         if self.crowd:
             self.loans.judge(self.machines, self.purged)
+        self._nothing_left(server, every, unsent)
 
     def _held(self, machine: Machine) -> set[str]:
         """Memories with changes that stay on a machine; only somebody who may not write in the space any more has some."""
@@ -433,6 +361,22 @@ class Replication(RuleBasedStateMachine):
         for machine in self.machines:
             kept += texts(machine.store, Access("local", (TEAM,), (TEAM,)), sorted(self._held(machine)))
         whole = " ".join(kept)
+        heirs = self._heirs(every)
+        # A seal reaches the twin that took a memory in, also where that memory's id was purged since.
+        sealed = {*(heirs[id] for id in self.sealed), *(id for id, shape in server.items() if shape["sensitive"])}
+        erased_on_purpose = {id: heirs[id] for id in self.said if heirs[id] not in server and id not in unsent}
+        with self.server.store.write(every) as tx:
+            for id, heir in erased_on_purpose.items():
+                assert tx.tombstone_of(self.owner[id], heir) is not None, id
+                assert self.purged & {id, heir}, id
+        for id in self.said.keys() - erased_on_purpose.keys():
+            # Words that were sealed or purged are erased on purpose; what took them in was somebody else's.
+            erased = id in self.purged or heirs[id] in sealed
+            missing = {word for word in self.said[id] if word not in whole}
+            assert erased or not missing, (id, missing)
+
+    def _heirs(self, every: Access) -> dict[str, str]:
+        """The memory that each became, or itself."""
         with self.server.store.write(every) as tx:
 
             def heir_of(id: str) -> str:
@@ -440,18 +384,22 @@ class Replication(RuleBasedStateMachine):
                     id = stone.twin
                 return id
 
-            # A seal reaches the twin that took a memory in, also where that memory's id was purged since.
-            sealed = {*map(heir_of, self.sealed), *(id for id, shape in server.items() if shape["sensitive"])}
-            for id, words in self.said.items():
-                heir = heir_of(id)
-                if heir in server or id in unsent:
-                    # Words that were sealed or purged are erased on purpose; what took them in was somebody else's.
-                    erased = id in self.purged or heir in sealed
-                    missing = {word for word in words if word not in whole}
-                    assert erased or not missing, (id, missing)
-                    continue
-                assert tx.tombstone_of(self.owner[id], heir) is not None, id
-                assert self.purged & {id, heir}, id
+            return {id: heir_of(id) for id in self.said}
+
+    def _nothing_left(self, server: dict[str, dict[str, Any]], every: Access, unsent: set[str]) -> None:
+        """What was purged or sealed is in no file any more."""
+        heirs = self._heirs(every)
+        gone = {
+            word
+            for id, words in self.said.items()
+            if not {id, heirs[id]} & unsent and (heirs[id] not in server or server[heirs[id]]["sensitive"])
+            for word in words
+            if word.startswith("word")
+        }
+        for place in (self.server, *self.machines):
+            folder = place.path.parent if isinstance(place, Machine) else self.folder
+            data = b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
+            assert [word for word in gone if word.encode() in data] == [], folder
 
 
 def play(examples: int, length: int) -> None:
