@@ -115,7 +115,7 @@ class Session:
         """Sends what the server turned out to have lost."""
         try:
             report.sent += self.push()
-        except PeerError as error:
+        except BethinkError as error:
             report.errors.setdefault("push", error)
 
     def connect(self, *, again: bool = False) -> Json:
