@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bethink.errors import BethinkError
@@ -38,13 +38,18 @@ class Placing:
         self._same: dict[tuple[str, str, bytes, str], bool] = {}
         self._sealed: dict[tuple[str, str], tuple[Memory, Sealed]] = {}
         self._put: tuple[str, str] | None = None
+        self._skip = False
 
-    def placed(self, tx: Transaction, memory: Memory) -> str | None:
+    def placed(self, tx: Transaction, memory: Memory, *, skip: bool = False) -> str | None:
         """Puts the secret under the first free name and answers that; None when the memory holds it already.
+
+        Args:
+            skip: its own name is meant for another secret, if it is free.
 
         Raises:
             Unprepared: `prepare` is to be called, and then this in a new transaction.
         """
+        self._skip = skip
         rows = tx.secrets_of(memory.id)
         free = self._free(memory, rows)
         if free is None:
@@ -63,7 +68,7 @@ class Placing:
             SealUnavailable, SealDenied: nothing could seal it.
         """
         memory, rows = wanted.memory, {row[0]: row for row in wanted.rows}
-        for name in self._names():
+        for name in self._names(rows):
             if name not in rows:
                 if (memory.id, name) not in self._sealed:
                     # Apart: somebody else may be putting another one under this name now.
@@ -82,12 +87,13 @@ class Placing:
                 except BethinkError:
                     continue
 
-    def _names(self) -> Iterator[str]:
-        return itertools.chain((self._name,), (f"{self._name}_{number}" for number in itertools.count(2)))
+    def _names(self, taken: Collection[str]) -> Iterator[str]:
+        own = () if self._skip and self._name not in taken else (self._name,)
+        return itertools.chain(own, (f"{self._name}_{number}" for number in itertools.count(2)))
 
     def _free(self, memory: Memory, rows: Rows) -> str | None:
         known = {row[0]: row for row in rows}
-        for name in self._names():
+        for name in self._names(known):
             if name not in known:
                 return name
             same = self._same.get(_mark(memory, known[name]))

@@ -368,3 +368,23 @@ def test_secrets_come_when_the_right_key_does(tmp_path: Path) -> None:
     assert one.sync().ok
     assert sorted(one.memories.secret(mine.id)["secrets"].values()) == [token("A"), token("B")]
     assert [name for name, _, _ in one.store.secrets_of(one.replica.access, gone.id)] == ["github_pat"]
+
+
+def test_the_wording_that_stands_shows_its_own_secret(tmp_path: Path) -> None:
+    """Also when the one of a wording that lost came first."""
+    server = Server(tmp_path, key=KEY)
+    one, two = Machine(tmp_path, "one", server, wrap=Tapped), Machine(tmp_path, "two", server, wrap=Private)
+    memory = one.say("tokens")
+    for each in (one, two):
+        assert each.sync().ok
+    one.memories.revise(memory.id, Changes(content=f"the first token is {token('A')}"))
+    two.memories.revise(memory.id, Changes(content=f"the second token is {token('B')}", tags=(f"also {token('C')}",)))
+    for each in (one, two):
+        assert each.sync().ok
+    one.peer = Private(one.peer.inner)
+    one.replica.try_all()
+    assert one.sync().ok
+    found = server.memories().secret(memory.id)
+    assert found["content"] == "the first token is [REDACTED:github_pat]"
+    assert found["secrets"]["github_pat"] == token("A")
+    assert sorted(found["secrets"].values()) == [token("A"), token("B"), token("C")]
