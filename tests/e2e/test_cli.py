@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kit.interrupted import started
+from kit.interrupted import interruptible
 
 BETHINK = Path(sys.executable).with_name("bethink")
 
@@ -197,7 +197,7 @@ def test_a_reader_that_leaves_is_no_error(nowhere: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_an_interruption_is_quiet(nowhere: Path) -> None:
-    process = started([BETHINK, "add", "--stdin-jsonl"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = interruptible([BETHINK, "add", "--stdin-jsonl"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         assert process.stdin and process.stdout and process.stderr
         process.stdin.write(lines([{"content": "before the interruption"}]))

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from kit import mcp
-from kit.interrupted import started
+from kit.interrupted import interruptible
 from kit.serve import Serving, free_port
 
 BETHINK = (sys.executable, "-c", "from bethink.front.cli import main; main()")
@@ -130,7 +130,7 @@ def test_the_status_names_the_server_the_next_try_and_the_cursor(server: Serving
 
 def test_what_is_watched_has_a_time(server: Serving, tmp_path: Path) -> None:
     env = environment(tmp_path / "one", server.url)
-    watching = started([*BETHINK, "sync", "--watch", "--json"], env=env, stdout=subprocess.PIPE, text=True)
+    watching = interruptible([*BETHINK, "sync", "--watch", "--json"], env=env, stdout=subprocess.PIPE, text=True)
     try:
         assert watching.stdout is not None
         first, second = (json.loads(watching.stdout.readline())["at"] for _ in range(2))
@@ -138,7 +138,7 @@ def test_what_is_watched_has_a_time(server: Serving, tmp_path: Path) -> None:
     finally:
         watching.send_signal(signal.SIGINT)
         watching.communicate(timeout=30)
-    text = started([*BETHINK, "sync", "--watch"], env=env, stdout=subprocess.PIPE, text=True)
+    text = interruptible([*BETHINK, "sync", "--watch"], env=env, stdout=subprocess.PIPE, text=True)
     try:
         assert text.stdout is not None
         blank, at = text.stdout.readline(), text.stdout.readline()
