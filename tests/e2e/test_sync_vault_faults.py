@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from bethink.config import load
 from bethink.errors import SealDenied
 from bethink.model import Changes, Filter
 from bethink.seal.vault import VaultSeal, VaultSettings
-from bethink.sync.peer import Json, Unreachable
 from bethink.sync.status import standing
 from kit import openbao
 from kit.canary import flock
+from kit.faulty import Unheard, sealed_after_its_twin_took_it_in
 from kit.replicas import Machine, Server, Tapped
 
 
@@ -43,30 +43,10 @@ def fields(bao: openbao.Bao, path: str) -> dict[str, Any]:
     return dict(found["data"]["data"])
 
 
-class Dropping(Tapped):
-    """A line on which what is sent can get lost, or the next answer, or every answer."""
-
-    down = unheard = deaf = False
-
-    def push(self, changes: Sequence[Json]) -> Json:
-        if self.down:
-            raise Unreachable("503")
-        answer = super().push(changes)
-        if self.unheard or self.deaf:
-            self.unheard = False
-            raise Unreachable("the answer was lost")
-        return answer
-
-    def changes(self, cursor: str | None, limit: int) -> Json:
-        if self.deaf:
-            raise Unreachable("the answer was lost")
-        return super().changes(cursor, limit)
-
-
 def test_what_comes_never_displaces_what_was_not_sent_yet(bao: openbao.Bao, prefix: str, tmp_path: Path) -> None:
     first, second = (canary for canary in flock(seed=60) + flock(seed=61) if canary.kind == "github token")
     server = Server(tmp_path, vault=vault(bao, prefix))
-    one, two = (Machine(tmp_path, name, server, vault=vault(bao, prefix, name), wrap=Dropping) for name in ("one", "two"))
+    one, two = (Machine(tmp_path, name, server, vault=vault(bao, prefix, name), wrap=Unheard) for name in ("one", "two"))
     id = one.say("nothing secret yet").id
     for machine in (one, two):
         assert machine.sync().ok
@@ -101,20 +81,11 @@ def test_what_a_twin_took_in_keeps_its_secret(prefix: str, tmp_path: Path, away:
     """Sealed as a whole, before another machine's memory of the same words was known; the Vault may be away at that moment."""
     with openbao.running() as bao:
         server = Server(tmp_path, vault=vault(bao, prefix))
-        one, two = (Machine(tmp_path, name, server, vault=vault(bao, prefix, name), wrap=Dropping) for name in ("one", "two"))
-        for machine in (one, two):
-            assert machine.sync().ok
-        two.say("the same on both")
-        mine = one.say("the same on both")
-        assert two.sync().ok
-        # It has not heard yet that its memory is the other's now.
-        one.peer.deaf = True
-        assert not one.sync().ok
-        one.peer.deaf = False
-        one.memories.revise(mine.id, Changes(sensitive=True))
+        one, two = (Machine(tmp_path, name, server, vault=vault(bao, prefix, name), wrap=Unheard) for name in ("one", "two"))
+        mine = sealed_after_its_twin_took_it_in(one, two)
         if away:
             bao.stop()
-        one.peer.unheard = unheard
+        one.peer.lost = unheard
         one.sync()
         if away:
             # It cannot go over yet, and so it stays where it can be had.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bethink.model import Access
+from bethink.model import Access, Changes, Memory
 from bethink.sync.peer import Json, Peer, RequestFailed, Unreachable
+from kit.replicas import Machine, Tapped
 
 
 class Crash(BaseException):
@@ -88,3 +89,37 @@ class Faulty:
 
     def close(self) -> None:
         self.inner.close()
+
+
+class Unheard(Tapped):
+    """A line that others can read, on which what is sent can get lost, or the answer to the next push, or every answer."""
+
+    down = lost = deaf = False
+
+    def push(self, changes: Sequence[Json]) -> Json:
+        if self.down:
+            raise Unreachable("503")
+        answer = super().push(changes)
+        if self.lost or self.deaf:
+            self.lost = False
+            raise Unreachable("the answer was lost")
+        return answer
+
+    def changes(self, cursor: str | None, limit: int) -> Json:
+        if self.deaf:
+            raise Unreachable("the answer was lost")
+        return super().changes(cursor, limit)
+
+
+def sealed_after_its_twin_took_it_in(one: Machine, two: Machine) -> Memory:
+    """Stored on both, and sealed as a whole on one that has not heard yet that its memory is the other's now."""
+    for each in (one, two):
+        assert each.sync().ok
+    two.say("the same on both")
+    mine = one.say("the same on both")
+    assert two.sync().ok
+    one.peer.deaf = True
+    assert not one.sync().ok
+    one.peer.deaf = False
+    one.memories.revise(mine.id, Changes(sensitive=True))
+    return mine

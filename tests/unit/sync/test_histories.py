@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,27 +11,15 @@ from bethink.model import Access, Changes, Filter, Memory
 from bethink.service.sealing import Sealing
 from bethink.stores.base import Store
 from bethink.sync.conflicts import listed
-from bethink.sync.peer import Json, Unreachable
-from kit.replicas import Machine, Private, Server, differences, everything
+from bethink.sync.peer import Unreachable
+from kit.faulty import Unheard
+from kit.replicas import Machine, Server, differences, everything
 
 KEY = "11" * 32
 
 
 def token(letter: str = "A") -> str:
     return "ghp_" + "Zq8vK2mN4xR7tW1yB5cD9fG3hJ6kL0pS2uV" + letter
-
-
-class Unheard(Private):
-    """A line on which the answer to the next push is lost."""
-
-    lost = False
-
-    def push(self, changes: Sequence[Json]) -> Json:
-        answer = super().push(changes)
-        if self.lost:
-            self.lost = False
-            raise Unreachable("the answer was lost")
-        return answer
 
 
 def machines(folder: Path, server: Server, *names: str) -> list[Machine]:

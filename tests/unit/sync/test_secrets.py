@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +17,8 @@ from bethink.seal.vault import VaultSettings
 from bethink.stores.postgres import PostgresStore
 from bethink.stores.sqlite import SQLiteStore
 from bethink.sync.conflicts import listed
-from bethink.sync.peer import Json, Unreachable
 from kit import postgres
+from kit.faulty import Unheard, sealed_after_its_twin_took_it_in
 from kit.replicas import Machine, Private, Server, Tapped, seal_in
 
 KEY = "11" * 32
@@ -55,39 +55,6 @@ def test_a_restored_server_gets_the_secrets_again(tmp_path: Path) -> None:
     server.store._db.execute("DELETE FROM tombstones")
     one.memories.revise(new.id, Changes(importance=0.9))
     assert one.sync().ok and server.memories().secret(new.id)["secrets"] == wanted[0]
-
-
-class Unheard(Tapped):
-    """A line on which the answer to the next push is lost, or every answer."""
-
-    lost = False
-    deaf = False
-
-    def push(self, changes: Sequence[Json]) -> Json:
-        answer = super().push(changes)
-        if self.lost or self.deaf:
-            self.lost = False
-            raise Unreachable("the answer was lost")
-        return answer
-
-    def changes(self, cursor: str | None, limit: int) -> Json:
-        if self.deaf:
-            raise Unreachable("the answer was lost")
-        return super().changes(cursor, limit)
-
-
-def sealed_after_its_twin_took_it_in(one: Machine, two: Machine) -> Memory:
-    """Stored on both, and sealed as a whole on one that has not heard yet that its memory is the other's now."""
-    for each in (one, two):
-        assert each.sync().ok
-    two.say("the same on both")
-    mine = one.say("the same on both")
-    assert two.sync().ok
-    one.peer.deaf = True
-    assert not one.sync().ok
-    one.peer.deaf = False
-    one.memories.revise(mine.id, Changes(sensitive=True))
-    return mine
 
 
 def files(place: Machine) -> bytes:

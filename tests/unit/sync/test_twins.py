@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ from bethink.model import Changes, Filter
 from bethink.service.core import Writer
 from bethink.service.memories import Memories
 from bethink.stores.sqlite import SQLiteStore
-from bethink.sync.peer import Json, Unreachable
-from kit.replicas import Machine, Private, Server
+from bethink.sync.peer import Unreachable
+from kit.faulty import Unheard
+from kit.replicas import Machine, Server
 
 KEY = "11" * 32
 
@@ -23,23 +24,11 @@ def token(which: str) -> str:
     return "ghp_" + "Zq8vK2mN4xR7tW1yB5cD9fG3hJ6kL0pS2uV" + which
 
 
-class Line(Private):
-    """Inside TLS, unless said otherwise; the answer to the next push can get lost."""
-
-    lost = False
-
-    def push(self, changes: Sequence[Json]) -> Json:
-        answer = super().push(changes)
-        if self.lost:
-            self.lost = False
-            raise Unreachable("the answer was lost")
-        return answer
-
-
 def pair(folder: Path, key: str | None = None) -> tuple[Server, Machine, Machine]:
     server = Server(folder, key=key)
-    one, two = (Machine(folder, name, server, key=key, wrap=Line) for name in ("one", "two"))
+    one, two = (Machine(folder, name, server, key=key, wrap=Unheard) for name in ("one", "two"))
     for each in (one, two):
+        each.peer.confidential = True
         assert each.sync().ok
     return server, one, two
 
