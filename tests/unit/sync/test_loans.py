@@ -77,7 +77,7 @@ def scene(tmp_path: Path, kept_in: Store | None) -> Scene:
 
 def at_once(machine: Machine) -> None:
     """From now on a loan is sent when it is made."""
-    machine.carry = partial(carried, machine.replica, machine.peer)  # type: ignore[method-assign]
+    machine.carry = partial(carried, machine.replica, machine.peer)  # type: ignore[method-assign]  # what a machine does here, this test does otherwise
 
 
 def ops(machine: Machine, id: str) -> list[str]:
@@ -323,7 +323,7 @@ def test_what_is_not_lent_because_the_way_fails_stays_in_the_log(scene: Scene) -
     def fails(operation: str) -> Any:
         raise PeerError("away")
 
-    one.carry = fails  # type: ignore[method-assign]
+    one.carry = fails  # type: ignore[method-assign]  # what a machine does here, this test does otherwise
     with pytest.raises(PeerError):
         one.memories.share("bob", id=memory.id)
     assert ops(one, memory.id) == ["store", "share"]

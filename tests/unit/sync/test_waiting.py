@@ -77,7 +77,10 @@ def test_the_reason_that_a_store_from_before_has_is_still_told(one: Machine) -> 
 
 def test_a_key_that_may_only_read_is_named_as_the_reason(tmp_path: Path, server: Server) -> None:
     may = {"writes": False}
-    access = lambda: Access("ann", ("ann",), ("ann",) if may["writes"] else ())  # noqa: E731  (one line says it)
+
+    def access() -> Access:
+        return Access("ann", ("ann",), ("ann",) if may["writes"] else ())
+
     one = Machine(tmp_path, "one", server, access=access)
     memory = one.say("written with a key that may only read")
     report = one.sync()
@@ -152,7 +155,10 @@ def test_a_first_round_knows_how_much_there_is(tmp_path: Path, server: Server) -
         one.say(f"memory {number} of many")
     seen: dict[str, list[tuple[int, int | None]]] = {}
     for machine in (one, two):
-        told = lambda what, done, total: seen.setdefault(what, []).append((done, total))  # noqa: E731  (one line says it)
+
+        def told(what: str, done: int, total: int | None) -> None:
+            seen.setdefault(what, []).append((done, total))
+
         assert Session(machine.replica, machine.peer, told=told).round().ok
     assert seen["sent"][-1] == (1200, 1200)
     assert seen["fetched"][-2:] == [(1000, 1200), (1200, 1200)]
